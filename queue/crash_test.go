@@ -1,0 +1,278 @@
+package queue_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// crashes is how many power losses TestPowerLoss simulates for each number of
+// shards.
+var crashes = flag.Int("crashes", 100, "power losses to simulate")
+
+const (
+	crashCallers = 4
+	crashAcked   = 50
+)
+
+// witness remembers what was asked of a store and what was acknowledged.
+type witness struct {
+	mu      sync.Mutex
+	acked   int
+	sent    map[string]bool // acknowledged
+	asked   map[string]bool // to be deleted
+	deleted map[string]bool // acknowledged
+	count   int64           // acknowledged additions to the counter
+	tried   int64
+	enough  chan struct{}
+}
+
+func newWitness() *witness {
+	return &witness{sent: map[string]bool{}, asked: map[string]bool{}, deleted: map[string]bool{}, enough: make(chan struct{})}
+}
+
+func (w *witness) note(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+	if w.acked++; w.acked == crashAcked {
+		close(w.enough)
+	}
+}
+
+// copy is what was known at one moment.
+func (w *witness) copy() *witness {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := newWitness()
+	for k := range w.sent {
+		c.sent[k] = true
+	}
+	for k := range w.deleted {
+		c.deleted[k] = true
+	}
+	c.count = w.count
+	return c
+}
+
+// load sends, receives and deletes until stop closes.
+func (w *witness) load(t *testing.T, s *queue.Store, name string, caller int, stop <-chan struct{}) {
+	ctx := context.Background()
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		body := fmt.Sprintf("%d/%d", caller, i)
+		b := new(queue.Batch)
+		shard := s.ShardOf(fmt.Sprint(caller))
+		b.Send(name, queue.Message{Group: fmt.Sprint(caller), DedupID: body, Body: append([]byte(body+" "), make([]byte, 500)...)})
+		b.Add([]byte("sent"), 1)
+		b.Put([]byte("last/"+fmt.Sprint(caller)), []byte(body))
+		w.mu.Lock()
+		w.tried++
+		w.mu.Unlock()
+		if _, err := s.Commit(ctx, shard, b); err != nil {
+			t.Error(err)
+			return
+		}
+		w.note(func() { w.sent[body] = true; w.count++ })
+		if i%2 == 0 {
+			continue
+		}
+		got, err := s.Receive(ctx, name, queue.ReceiveOptions{Max: 2})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, r := range got {
+			body := bodyOf(r)
+			w.mu.Lock()
+			w.asked[body] = true
+			w.mu.Unlock()
+			if err := s.Delete(ctx, name, r.Handle)[0]; err != nil {
+				t.Error(err)
+				return
+			}
+			w.note(func() { w.deleted[body] = true })
+		}
+	}
+}
+
+func bodyOf(r queue.Received) string { return text(r.Body) }
+
+func text(body []byte) string {
+	var s string
+	_, _ = fmt.Sscan(string(body), &s)
+	return s
+}
+
+// TestPowerLoss cuts the power in the middle of work: what was acknowledged is
+// there, what was acknowledged as deleted stays away, and the books balance.
+func TestPowerLoss(t *testing.T) {
+	t.Parallel()
+	for _, shards := range []int{1, 8} {
+		for _, fifo := range []bool{false, true} {
+			t.Run(fmt.Sprintf("shards=%d/fifo=%v", shards, fifo), func(t *testing.T) {
+				t.Parallel()
+				for i := range *crashes / 2 {
+					require.Empty(t, powerLoss(t, queue.Options{Shards: shards}, fifo, uint64(i)), "power loss %d", i)
+				}
+			})
+		}
+	}
+}
+
+// powerLoss runs a store under load, cuts the power and tells what is wrong after.
+func powerLoss(t *testing.T, o queue.Options, fifo bool, seed uint64) []string {
+	fs := vfs.NewCrashableMem()
+	o.FS, o.MemTable = fs, 64<<10
+	s := open(t, o)
+	_, err := s.CreateQueue(context.Background(), "q", queue.Settings{FIFO: fifo, Visibility: time.Hour})
+	require.NoError(t, err)
+	w := newWitness()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for c := range crashCallers {
+		wg.Go(func() { w.load(t, s, "q", c, stop) })
+	}
+	<-w.enough
+	known := w.copy()
+	crash := vfs.CrashCloneCfg{}
+	if seed%2 == 1 { // torn: some of what was not synced is there
+		crash = vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(seed, 1))}
+	}
+	after := fs.CrashClone(crash)
+	known.takeAsked(w)
+	close(stop)
+	wg.Wait()
+	require.NoError(t, s.Close())
+	s = open(t, queue.Options{FS: after})
+	defer func() { require.NoError(t, s.Close()) }()
+	wrong := known.compare(t, s)
+	if fifo {
+		wrong = append(wrong, known.repeat(t, s)...)
+	}
+	return wrong
+}
+
+// takeAsked adds what may have been under way when the power was cut.
+func (w *witness) takeAsked(live *witness) {
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	for k := range live.asked {
+		w.asked[k] = true
+	}
+	w.tried = live.tried
+}
+
+// compare tells what a store lost, brought back or counts wrongly.
+func (w *witness) compare(t *testing.T, s *queue.Store) []string {
+	t.Helper()
+	var wrong []string
+	there, order := map[string]int{}, map[string]int{}
+	var count int64
+	for shard := range s.Shards() {
+		err := s.Messages("q", shard, 0, func(m queue.Peeked) bool {
+			body := text(m.Body)
+			if there[body]++; there[body] > 1 {
+				wrong = append(wrong, "twice: "+body)
+			}
+			var i int
+			_, _ = fmt.Sscanf(body, m.Group+"/%d", &i)
+			if i < order[m.Group] {
+				wrong = append(wrong, "out of order: "+body)
+			}
+			order[m.Group] = i
+			return true
+		})
+		if err != nil {
+			return append(wrong, err.Error())
+		}
+		n, err := s.Counter(shard, []byte("sent"))
+		require.NoError(t, err)
+		count += n
+	}
+	for body := range w.sent {
+		if !w.asked[body] && there[body] == 0 {
+			wrong = append(wrong, "lost: "+body)
+		}
+	}
+	for body := range w.deleted {
+		if there[body] > 0 {
+			wrong = append(wrong, "came back: "+body)
+		}
+	}
+	if count < w.count || count > w.tried {
+		wrong = append(wrong, fmt.Sprintf("counter %d, acknowledged %d, tried %d", count, w.count, w.tried))
+	}
+	return append(wrong, s.Recount()...)
+}
+
+// repeat sends what was acknowledged again: it must be known as a duplicate.
+func (w *witness) repeat(t *testing.T, s *queue.Store) []string {
+	t.Helper()
+	var wrong []string
+	for body := range w.sent {
+		var caller, i int
+		_, _ = fmt.Sscanf(body, "%d/%d", &caller, &i)
+		sent, err := s.Send(context.Background(), "q", queue.Message{Group: fmt.Sprint(caller), DedupID: body})
+		require.NoError(t, err)
+		if !sent[0].Duplicate {
+			wrong = append(wrong, "forgotten: "+body)
+		}
+	}
+	return wrong
+}
+
+// TestPowerLossMutants shows that TestPowerLoss would find a store that answers
+// before the disk does.
+func TestPowerLossMutants(t *testing.T) {
+	t.Parallel()
+	for name, wrap := range map[string]func(queue.Log) queue.Log{
+		"answer before the sync": func(l queue.Log) queue.Log { return hasty{l} },
+		"no sync":                func(l queue.Log) queue.Log { return lazy{l} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := queue.Options{Shards: 1}
+			queue.WrapLog(&o, wrap)
+			for i := range 50 {
+				if len(powerLoss(t, o, false, uint64(2*i))) > 0 {
+					return
+				}
+			}
+			t.Fatal("not found in 50 power losses")
+		})
+	}
+}
+
+// hasty writes durably but does not wait for it.
+type hasty struct{ queue.Log }
+
+func (h hasty) Append(shard int, b *pebble.Batch, durable bool) (func() error, error) {
+	wait, err := h.Log.Append(shard, b, durable)
+	if wait != nil && shard != queue.Registry { // which Close waits for
+		go func(wait func() error) { _ = wait() }(wait)
+		wait = func() error { return nil }
+	}
+	return wait, err
+}
+
+// lazy never syncs.
+type lazy struct{ queue.Log }
+
+func (l lazy) Append(shard int, b *pebble.Batch, durable bool) (func() error, error) {
+	_, err := l.Log.Append(shard, b, shard == queue.Registry) // the definition of the queue must be there
+	return func() error { return nil }, err
+}

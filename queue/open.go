@@ -1,0 +1,345 @@
+package queue
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// formatVersion is what this code writes; it reads all up to it.
+const formatVersion = 1
+
+const (
+	maxTick        = 100 * time.Millisecond
+	defaultMemory  = 64 << 20
+	defaultMinFree = 1 << 30
+	defaultMaxUsed = 0.9
+)
+
+// meta is what the store knows of itself.
+type meta struct {
+	Format      int    `json:"format"`
+	Shards      int    `json:"shards"`
+	Epoch       uint64 `json:"epoch"`
+	Incarnation uint64 `json:"incarnation"`
+	Secret      []byte `json:"secret"` // of receipt handles
+}
+
+// Open opens the store in dir, creating it if there is none.
+func Open(dir string, o Options) (*Store, error) {
+	if err := completeOptions(&o); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		dir: dir, fs: o.FS, log: o.Logger, tick: max(o.Tick.Milliseconds()/4, 1), limits: o.limits,
+		failed: make(chan struct{}), closing: make(chan struct{}),
+		queues: make(map[string]*queueDef), identities: make(map[uint64]*queueDef),
+	}
+	s.readers.init()
+	if err := s.openFiles(&o); err != nil {
+		return nil, err
+	}
+	if err := s.load(&o); err != nil {
+		_ = s.db.Close()
+		_ = s.lock.Close()
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	s.start()
+	return s, nil
+}
+
+func completeOptions(o *Options) error {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Tick == 0 {
+		o.Tick = maxTick
+	}
+	if o.MemTable == 0 {
+		o.MemTable = defaultMemory
+	}
+	if o.Cache == 0 {
+		o.Cache = defaultMemory
+	}
+	if o.MinFree == 0 {
+		o.MinFree = defaultMinFree
+	}
+	if o.MaxUsed == 0 {
+		o.MaxUsed = defaultMaxUsed
+	}
+	if o.limits == (limits{}) {
+		o.limits = defaultLimits()
+	}
+	switch {
+	case o.Shards < 0 || o.Shards > MaxShards:
+		return fmt.Errorf("%w: shards must be 1 to %d, not %d", ErrInvalid, MaxShards, o.Shards)
+	case o.Tick < 0 || o.Tick > maxTick:
+		return fmt.Errorf("%w: tick must be at most %v, not %v", ErrInvalid, maxTick, o.Tick)
+	case o.MemTable < 64<<10:
+		return fmt.Errorf("%w: memtable must be at least 64 KiB, not %d", ErrInvalid, o.MemTable)
+	case o.Cache < 0:
+		return fmt.Errorf("%w: cache must not be negative, not %d", ErrInvalid, o.Cache)
+	case o.MaxUsed < 0 || o.MaxUsed > 1:
+		return fmt.Errorf("%w: max used must be 0 to 1, not %v", ErrInvalid, o.MaxUsed)
+	}
+	return nil
+}
+
+func defaultShards() int {
+	if n := runtime.GOMAXPROCS(0); n > 4 {
+		return min(n/2, 8)
+	}
+	return 1
+}
+
+// openFiles locks the folder and opens Pebble in it.
+func (s *Store) openFiles(o *Options) (err error) {
+	if err := s.fs.MkdirAll(s.dir, 0o755); err != nil {
+		return openError(s.dir, err)
+	}
+	s.lock, err = pebble.LockDirectory(s.dir, s.fs)
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("open store %s: %w; stop it first, or choose another folder", s.dir, ErrLocked)
+	}
+	if err != nil {
+		return openError(s.dir, err)
+	}
+	cache := pebble.NewCache(o.Cache)
+	defer cache.Unref()
+	s.db, err = openPebble(s.dir, s.pebbleOptions(o, cache))
+	if err != nil {
+		_ = s.lock.Close()
+		return openError(s.dir, err)
+	}
+	s.appender = &pebbleLog{db: s.db}
+	if o.wrapLog != nil {
+		s.appender = o.wrapLog(s.appender)
+	}
+	s.disk = newWatermark(s, o)
+	return nil
+}
+
+func openError(dir string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("open store %s: the folder is not writable: %w", dir, err)
+	case strings.Contains(err.Error(), "lock held by current process"):
+		return fmt.Errorf("open store %s: %w", dir, ErrLocked)
+	case strings.Contains(err.Error(), "format major version"):
+		return fmt.Errorf("open store %s: %w: %w", dir, ErrNewerFormat, err)
+	}
+	return fmt.Errorf("open store %s: %w", dir, err)
+}
+
+// openPebble turns Pebble's panics into errors.
+func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("pebble: %w", panicError(p))
+		}
+	}()
+	return pebble.Open(dir, o)
+}
+
+func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
+	po := &pebble.Options{
+		FS:                 s.fs,
+		Lock:               s.lock,
+		Cache:              cache,
+		MemTableSize:       uint64(o.MemTable),
+		FormatMajorVersion: pebble.FormatValueSeparation,
+		Logger:             &pebbleLogger{log: s.log, fail: s.fail},
+	}
+	po.EventListener = &pebble.EventListener{
+		BackgroundError: func(err error) { s.log.Error("store cannot write in the background", "err", err) },
+		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { s.log.Warn("store stalls writes", "reason", i.Reason) },
+	}
+	for i := range po.Levels {
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	if s.fs != vfs.Default {
+		// Pebble looks ten times a second whether it may compact more; on a
+		// simulated disk that would keep simulated time from passing quickly.
+		po.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
+	}
+	po.EnsureDefaults()
+	return po
+}
+
+// load reads what the store knows and raises its epoch.
+func (s *Store) load(o *Options) error {
+	if err := s.loadMeta(o); err != nil {
+		return err
+	}
+	for i := range s.meta.Shards {
+		s.shards = append(s.shards, newShard(s, i))
+	}
+	s.registry = newShard(s, Registry)
+	latest, err := s.lastTime()
+	if err != nil {
+		return err
+	}
+	for _, sh := range s.all() {
+		h, err := s.loadHead(sh)
+		if err != nil {
+			return err
+		}
+		latest = max(latest, h.time)
+	}
+	s.clock = newClock(latest)
+	if err := s.loadQueues(); err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	for _, sh := range s.all() {
+		if err := s.loadShard(sh); err != nil {
+			return fmt.Errorf("%s: %w", shardName(sh.number), err)
+		}
+	}
+	return nil
+}
+
+func metaKey() []byte { return appendTable(nil, prefixStore, tableMeta) }
+
+// timeKey holds the time of the latest Close.
+func timeKey() []byte { return appendTable(nil, prefixStore, tableTimer) }
+
+func (s *Store) loadMeta(o *Options) error {
+	v, err := read(s.db, metaKey())
+	if err != nil {
+		return err
+	}
+	if v == nil {
+		s.meta = meta{Format: formatVersion, Shards: o.Shards, Secret: make([]byte, 32)}
+		if s.meta.Shards == 0 {
+			s.meta.Shards = defaultShards()
+		}
+		_, _ = rand.Read(s.meta.Secret) // never fails
+	} else if err := json.Unmarshal(v, &s.meta); err != nil {
+		return fmt.Errorf("%w: store's own record: %w", errCorrupt, err)
+	}
+	if s.meta.Format > formatVersion {
+		return fmt.Errorf("%w: it is of version %d, this program knows up to %d", ErrNewerFormat, s.meta.Format, formatVersion)
+	}
+	if o.Shards != 0 && o.Shards != s.meta.Shards {
+		return fmt.Errorf("%w: the store has %d shards and keeps them, not %d", ErrInvalid, s.meta.Shards, o.Shards)
+	}
+	restored, err := wasRestored(s.dir, s.fs)
+	if err != nil {
+		return err
+	}
+	if restored {
+		s.meta.Incarnation++
+	}
+	s.meta.Epoch++
+	if err := s.saveMeta(); err != nil {
+		return err
+	}
+	if restored {
+		return unmarkRestored(s.dir, s.fs)
+	}
+	return nil
+}
+
+func (s *Store) saveMeta() error {
+	v, err := json.Marshal(&s.meta)
+	if err != nil {
+		return err
+	}
+	return s.put(metaKey(), v)
+}
+
+// put writes a key of the store itself, durably.
+func (s *Store) put(key, value []byte) error {
+	b := s.db.NewBatch()
+	if err := b.Set(key, value, nil); err != nil {
+		return err
+	}
+	wait, err := s.appender.Append(Registry, b, true)
+	if err != nil {
+		return err
+	}
+	return wait()
+}
+
+func (s *Store) lastTime() (int64, error) {
+	v, err := read(s.db, timeKey())
+	if err != nil || v == nil {
+		return 0, err
+	}
+	r := reader{b: v}
+	return int64(r.uvarint()), r.err("time")
+}
+
+func (s *Store) loadHead(sh *shard) (head, error) {
+	v, err := read(s.db, appendTable(nil, sh.prefix, tableHead))
+	if err != nil || v == nil {
+		return head{}, err
+	}
+	return parseHead(v)
+}
+
+// loadShard sets a shard's writer up.
+func (s *Store) loadShard(sh *shard) error {
+	w := newWriter(sh)
+	var err error
+	if w.head, err = s.loadHead(sh); err != nil {
+		return err
+	}
+	sh.revision.Store(w.head.revision)
+	w.now = s.clock.now()
+	if err := w.loadLines(); err != nil {
+		return err
+	}
+	if err := w.loadTimers(); err != nil {
+		return err
+	}
+	w.findRecent(0)
+	sh.nextDue.Store(w.wakeTime())
+	return nil
+}
+
+// loadLines reads the counts of all queues with messages in the shard.
+func (w *writer) loadLines() error {
+	first := appendTable(nil, w.sh.prefix, tableCount)
+	it := w.iter(first, prefixEnd(first))
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		c, err := parseCounts(it.Value())
+		if err != nil {
+			return err
+		}
+		ln := w.newLine(numberOf(it.Key()), c)
+		if ln.queue == nil {
+			w.discard(ln.number)
+			continue
+		}
+		w.expiry.schedule(w, ln)
+		ln.tell(w.sh)
+	}
+	return it.Error()
+}
+
+func (w *writer) loadTimers() error {
+	first := appendTable(nil, w.sh.prefix, tableTimer)
+	it := w.iter(first, prefixEnd(first))
+	defer it.Close()
+	w.timers.floor = never
+	if it.First() {
+		w.timers.floor, _, _ = splitTimerKey(it.Key())
+	}
+	return it.Error()
+}

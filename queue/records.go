@@ -1,0 +1,251 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// pendingRecord is a record the open batch wrote or removed.
+type pendingRecord struct {
+	revision uint64
+	removed  bool
+}
+
+const revisionLen = 8
+
+func (w *writer) checkRevision(o *op) error {
+	have, err := w.revisionOf(o.key)
+	if err != nil {
+		return err
+	}
+	if have != o.revision {
+		return fmt.Errorf("%w: record %q has revision %d, not %d", ErrConflict, o.key, have, o.revision)
+	}
+	return nil
+}
+
+func (w *writer) revisionOf(key []byte) (uint64, error) {
+	if p, ok := w.records[string(key)]; ok {
+		if p.removed {
+			return 0, nil
+		}
+		return p.revision, nil
+	}
+	w.buf = recordKey(w.buf[:0], w.sh.prefix, tableRecord, key)
+	v, closer, err := w.db.Get(w.buf)
+	if err == pebble.ErrNotFound {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read record %q: %w", key, err)
+	}
+	defer closer.Close()
+	if len(v) < revisionLen {
+		return 0, fmt.Errorf("%w: record %q", errCorrupt, key)
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+func (w *writer) putRecord(key, value []byte, revision uint64) {
+	k := recordKey(w.buf[:0], w.sh.prefix, tableRecord, key)
+	op := w.batch.SetDeferred(len(k), revisionLen+len(value))
+	copy(op.Key, k)
+	binary.BigEndian.PutUint64(op.Value, revision)
+	copy(op.Value[revisionLen:], value)
+	must(op.Finish())
+	w.buf = k[:0]
+	w.records[string(key)] = pendingRecord{revision: revision}
+	w.recordChanged(string(key))
+}
+
+func (w *writer) removeRecord(key []byte) {
+	w.delete(recordKey(w.buf[:0], w.sh.prefix, tableRecord, key))
+	w.records[string(key)] = pendingRecord{removed: true}
+	w.recordChanged(string(key))
+}
+
+func (w *writer) recordChanged(key string) {
+	if w.sh.watchers.some.Load() {
+		w.changed = append(w.changed, key)
+	}
+}
+
+// findPrefix lists the records and counters on disk under a prefix.
+func (w *writer) findPrefix(prefix []byte, st *step) (err error) {
+	if st.removed, err = w.keysUnder(tableRecord, prefix); err != nil {
+		return err
+	}
+	st.counters, err = w.keysUnder(tableCounter, prefix)
+	return err
+}
+
+func (w *writer) keysUnder(table byte, prefix []byte) ([][]byte, error) {
+	first := recordKey(nil, w.sh.prefix, table, prefix)
+	it, err := w.db.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: prefixEnd(first)})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	var keys [][]byte
+	for ok := it.First(); ok; ok = it.Next() {
+		keys = append(keys, bytes.Clone(it.Key()[keyHeader:]))
+	}
+	return keys, it.Error()
+}
+
+// removePrefix removes what the disk and the open batch have under a prefix.
+func (w *writer) removePrefix(prefix []byte, st *step) {
+	for k, p := range w.records {
+		if !p.removed && strings.HasPrefix(k, string(prefix)) {
+			w.removeRecord([]byte(k))
+		}
+	}
+	for _, k := range st.removed {
+		if !w.records[string(k)].removed {
+			w.removeRecord(k)
+		}
+	}
+	w.counters.removePrefix(w, string(prefix), st.counters)
+}
+
+// Record is one record of a shard.
+type Record struct {
+	Key      []byte
+	Value    []byte
+	Revision uint64
+}
+
+// Get reads a record; ErrNotFound if there is none. It sees every batch whose
+// Commit returned.
+func (s *Store) Get(shard int, key []byte) (Record, error) {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := checkKey(key); err != nil {
+		return Record{}, err
+	}
+	v, err := s.readGate(sh, recordKey(nil, sh.prefix, tableRecord, key))
+	if err != nil {
+		return Record{}, err
+	}
+	if v == nil {
+		return Record{}, fmt.Errorf("record %q: %w", key, ErrNotFound)
+	}
+	if len(v) < revisionLen {
+		return Record{}, fmt.Errorf("%w: record %q", errCorrupt, key)
+	}
+	return Record{Key: bytes.Clone(key), Value: v[revisionLen:], Revision: binary.BigEndian.Uint64(v)}, nil
+}
+
+// readGate reads a key and waits until what it read is durable.
+func (s *Store) readGate(sh *shard, key []byte) ([]byte, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	v, err := read(s.db, key)
+	if err != nil {
+		return nil, err
+	}
+	if !sh.gate.pass() {
+		return nil, s.failure()
+	}
+	return v, nil
+}
+
+// Scan walks the records whose keys start with prefix, in order of key, those
+// behind after (nil: from the start), until fn returns false. Key and value
+// are valid during the call only. It reads a snapshot.
+func (s *Store) Scan(shard int, prefix, after []byte, fn func(r Record) bool) error {
+	return s.walk(shard, tableRecord, prefix, after, func(k, v []byte) (bool, error) {
+		if len(v) < revisionLen {
+			return false, fmt.Errorf("%w: record %q", errCorrupt, k)
+		}
+		return fn(Record{Key: k, Value: v[revisionLen:], Revision: binary.BigEndian.Uint64(v)}), nil
+	})
+}
+
+// Counter reads a counter; a missing one is 0.
+func (s *Store) Counter(shard int, key []byte) (int64, error) {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return 0, err
+	}
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	v, err := s.readGate(sh, recordKey(nil, sh.prefix, tableCounter, key))
+	return counterValue(v), err
+}
+
+// Counters walks the counters whose keys start with prefix, as Scan does.
+func (s *Store) Counters(shard int, prefix []byte, fn func(key []byte, n int64) bool) error {
+	return s.walk(shard, tableCounter, prefix, nil, func(k, v []byte) (bool, error) {
+		return fn(k, counterValue(v)), nil
+	})
+}
+
+func (s *Store) walk(shard int, table byte, prefix, after []byte, fn func(k, v []byte) (bool, error)) error {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return err
+	}
+	lower := recordKey(nil, sh.prefix, table, prefix)
+	upper := prefixEnd(lower)
+	if after != nil {
+		if from := append(recordKey(nil, sh.prefix, table, after), 0); bytes.Compare(from, lower) > 0 {
+			lower = from
+		}
+	}
+	return s.walkKeys(sh, lower, upper, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
+}
+
+// walkKeys walks a snapshot of a shard's keys, all of it durable.
+func (s *Store) walkKeys(sh *shard, lower, upper []byte, fn func(k, v []byte) (bool, error)) error {
+	if bytes.Compare(lower, upper) >= 0 {
+		return nil
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	if !sh.gate.pass() {
+		return s.failure()
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if more, err := fn(it.Key(), it.Value()); err != nil || !more {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+// Revision is the shard's latest revision.
+func (s *Store) Revision(shard int) uint64 {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return 0
+	}
+	return sh.revision.Load()
+}
+
+// Watch signals after a batch committed to the shard wrote or removed a record
+// under prefix; signals that were not taken yet fall together. Call stop to end it.
+func (s *Store) Watch(shard int, prefix []byte) (changed <-chan struct{}, stop func()) {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return nil, func() {}
+	}
+	w := sh.watchers.add(prefix)
+	return w.changed, func() { sh.watchers.remove(w) }
+}

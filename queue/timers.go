@@ -1,0 +1,127 @@
+package queue
+
+import "time"
+
+const (
+	// tickMoves is the most messages one tick moves; the next group goes on.
+	tickMoves = 2000
+	// horizons bound how far ahead a tick looks for the next due time. Looking
+	// costs a step for every timer deleted since, so it looks far only if it
+	// finds few.
+	horizonMin  = 25 // ms
+	horizonMax  = 24 * 3600 * 1000
+	cheapSteps  = 500
+	costlySteps = 5000
+)
+
+// timers is a window over the timer table: nothing on disk is due before floor.
+type timers struct {
+	floor   int64
+	horizon int64
+	ticked  int64 // when the writer last looked by itself or with a group
+}
+
+func (t *timers) add(due int64) { t.floor = min(t.floor, due) }
+
+// wakeTime is when the writer has to look by itself.
+func (w *writer) wakeTime() int64 {
+	return min(w.timers.floor, w.expiry.next())
+}
+
+// due tells whether the writer has to move something without being asked. It
+// leaves a pause between such ticks, so that many due times make few batches.
+func (w *writer) due(now int64) bool {
+	return max(w.wakeTime(), w.timers.ticked+w.store.tick) <= now
+}
+
+// sleep is how long the writer may wait for requests.
+func (w *writer) sleep() time.Duration {
+	ms := max(w.wakeTime(), w.timers.ticked+w.store.tick) - w.store.clock.now()
+	return time.Duration(min(max(ms, 1), int64(time.Hour/time.Millisecond))) * time.Millisecond
+}
+
+// tick moves what came due: a part of every group's batch, and a batch of its
+// own when there are no requests.
+func (w *writer) tick() {
+	if w.wakeTime() > w.now {
+		return
+	}
+	w.timers.ticked = w.now
+	if w.timers.floor <= w.now {
+		w.moveDue()
+	}
+	if w.expiry.next() <= w.now {
+		w.expire()
+	}
+}
+
+// moveDue ends the leases and waits that are over. The window's floor then lies
+// at the next due time found, or as far as was looked.
+func (w *writer) moveDue() {
+	horizon := max(w.timers.horizon, horizonMin)
+	far := w.now + horizon
+	lower := timerKey(nil, w.sh.prefix, w.timers.floor, 0, 0)
+	it := w.iter(lower, timerKey(nil, w.sh.prefix, far+1, 0, 0))
+	defer it.Close()
+	w.timers.floor = far + 1
+	moved := 0
+	var t dueTimer
+	for ok := it.First(); ok; ok = it.Next() {
+		t.due, t.queue, t.pos = splitTimerKey(it.Key())
+		if t.due > w.now || moved == tickMoves || w.batch.Len() > groupBytes {
+			w.timers.add(t.due)
+			break
+		}
+		s, err := parseState(it.Value())
+		must(err)
+		w.endWait(t, s)
+		moved++
+	}
+	must(it.Error())
+	stats := it.Stats()
+	steps := stats.ForwardStepCount[1] + stats.ForwardSeekCount[1]
+	switch {
+	case steps < cheapSteps:
+		w.timers.horizon = min(2*horizon, horizonMax)
+	case steps > costlySteps:
+		w.timers.horizon = max(horizon/2, horizonMin)
+	}
+}
+
+type dueTimer struct {
+	due        int64
+	queue, pos uint64
+}
+
+// endWait moves one message whose lease or wait is over.
+func (w *writer) endWait(t dueTimer, s state) {
+	if q, _ := w.store.byNumber(t.queue); q == nil {
+		w.dropTimer(t.queue, t.pos, t.due) // its queue was deleted or purged
+		return
+	}
+	ln := w.line(t.queue)
+	if s.lease == 0 { // delayed since it was sent
+		w.dropTimer(t.queue, t.pos, t.due)
+		ln.counts.waiting--
+		w.addReady(ln, s.group, readyEntry{pos: t.pos})
+		return
+	}
+	if s.phase == phaseLeased {
+		w.endLease(ln, t.pos, s)
+		return
+	}
+	w.release(ln, t.pos, s, w.now)
+}
+
+// endLease makes a leased message visible, or a dead letter.
+func (w *writer) endLease(ln *line, pos uint64, s state) {
+	if to := w.deadLetter(ln, &s); to != nil {
+		c, err := w.contentOf(ln.number, pos)
+		must(err)
+		if c != nil {
+			w.bury(ln, pos, s, c, to)
+			return
+		}
+	}
+	w.release(ln, pos, s, w.now)
+}
