@@ -1,0 +1,260 @@
+package channels
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// PoolOptions configure NewPool.
+type PoolOptions struct {
+	Store *queue.Store
+	// Desk may also be set by SetDesk, before Run.
+	Desk Desk
+	// Logger receives changes of accounts' states and what went wrong; default discards.
+	Logger *slog.Logger
+	// Metrics is where the workers' metrics are registered; default none.
+	Metrics prometheus.Registerer
+	// Settled is told deliveries whose final outcome (Done, DeadLetter, Expire,
+	// Suppress, Cancel) was committed. It must not block; may be nil.
+	Settled func(ids ...queue.ID)
+}
+
+// Pool is the accounts and their workers. Its methods are safe for concurrent use.
+type Pool struct {
+	store   *queue.Store
+	desk    Desk
+	late    func(ctx context.Context, e Entry, o Outcome)
+	log     *slog.Logger
+	metrics *metrics
+	settled func(ids ...queue.ID)
+
+	began    time.Time
+	answered atomic.Int64 // when any provider last answered, ns after began; 0 never
+
+	mu       sync.Mutex
+	accounts []*account // in the order they were put
+	run      *run       // while Run works
+	hard     context.Context
+	stop     context.CancelFunc
+}
+
+// run is one Run: what starts the workers of accounts put later.
+type run struct {
+	ctx     context.Context
+	fail    context.CancelCauseFunc
+	workers sync.WaitGroup
+}
+
+// NewPool makes a pool without accounts. It panics if the metrics are
+// registered already.
+func NewPool(o PoolOptions) *Pool {
+	p := &Pool{store: o.Store, log: o.Logger, settled: o.Settled, metrics: newMetrics(o.Metrics), began: time.Now()}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if p.settled == nil {
+		p.settled = func(...queue.ID) {}
+	}
+	p.hard, p.stop = context.WithCancel(context.Background())
+	if o.Desk != nil {
+		p.SetDesk(o.Desk)
+	}
+	return p
+}
+
+// SetDesk names the desk. It must be called before Run.
+//
+// A desk with a method Late(ctx, Entry, Outcome) is told there an outcome that
+// came after the entry's lease had ended, and so could not be recorded.
+func (p *Pool) SetDesk(d Desk) {
+	p.desk, p.late = d, func(context.Context, Entry, Outcome) {}
+	if l, ok := d.(interface {
+		Late(ctx context.Context, e Entry, o Outcome)
+	}); ok {
+		p.late = l.Late
+	}
+}
+
+// Put adds an account, or replaces the one of that name: attempts that run
+// finish on the old channel, and a faulted account resumes at once (an
+// operator's pause stays). It creates the account's queues; durable on return.
+func (p *Pool) Put(ctx context.Context, o AccountOptions) error {
+	o, err := o.withDefaults()
+	if err != nil {
+		return err
+	}
+	for _, lane := range Lanes() {
+		name := QueueName(o.Name, lane)
+		if _, err := p.store.CreateQueue(ctx, name, queue.Settings{Visibility: laneVisibility}); err != nil {
+			return fmt.Errorf("account %q: create queue: %w", o.Name, err)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.find(o.Name); a != nil {
+		a.replace(o)
+		return nil
+	}
+	a := newAccount(p, o)
+	p.accounts = append(p.accounts, a)
+	if p.run != nil {
+		p.run.start(a)
+	}
+	return nil
+}
+
+// laneVisibility is how long an entry stays leased at least: longer than any
+// attempt and its records take.
+const laneVisibility = 5 * time.Minute
+
+// Remove takes an account out. Its running attempts finish; its queues and what
+// is in them stay. An unknown account is no error.
+func (p *Pool) Remove(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accounts = slices.DeleteFunc(p.accounts, func(a *account) bool {
+		if a.name != name {
+			return false
+		}
+		a.remove()
+		return true
+	})
+}
+
+// Pause stops leasing from an account until Resume. Running attempts finish.
+func (p *Pool) Pause(name, reason string) error {
+	a, err := p.account(name)
+	if err == nil {
+		a.pause(reason)
+	}
+	return err
+}
+
+// Resume ends a pause, and a fault without waiting for its probe.
+func (p *Pool) Resume(name string) error {
+	a, err := p.account(name)
+	if err == nil {
+		a.resume("resumed by the operator", true)
+	}
+	return err
+}
+
+// States are the accounts' states, in the order they were put.
+func (p *Pool) States() []AccountState {
+	p.mu.Lock()
+	accounts := slices.Clone(p.accounts)
+	p.mu.Unlock()
+	out := make([]AccountState, len(accounts))
+	for i, a := range accounts {
+		out[i] = a.describe()
+	}
+	return out
+}
+
+// Account is the state of one account; false if there is none of that name.
+func (p *Pool) Account(name string) (AccountState, bool) {
+	a, err := p.account(name)
+	if err != nil {
+		return AccountState{}, false
+	}
+	return a.describe(), true
+}
+
+// Default is the name of the protocol's first account; "" if it has none.
+func (p *Pool) Default(protocol string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.accounts {
+		if a.options().Protocol == protocol {
+			return a.name
+		}
+	}
+	return ""
+}
+
+// CheckEndpoint is Channel.CheckEndpoint of an account; ErrNoAccount if there
+// is none of that name.
+func (p *Pool) CheckEndpoint(account, endpoint string) (Endpoint, error) {
+	a, err := p.account(account)
+	if err != nil {
+		return Endpoint{}, err
+	}
+	return a.options().Channel.CheckEndpoint(endpoint)
+}
+
+func (p *Pool) account(name string) (*account, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.find(name); a != nil {
+		return a, nil
+	}
+	return nil, fmt.Errorf("account %q: %w", name, ErrNoAccount)
+}
+
+func (p *Pool) find(name string) *account {
+	for _, a := range p.accounts {
+		if a.name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// Run works until ctx ends: it leases entries, makes the attempts and records
+// their outcomes. Then it leases no more, gives back what was leased and not yet
+// begun, finishes the attempts that run (Stop ends them) and returns nil. The
+// end of the store (queue.ErrStoreFailed, queue.ErrClosed) ends it with that
+// error. A pool runs once.
+func (p *Pool) Run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	r := &run{ctx: ctx, fail: fail}
+	p.mu.Lock()
+	if p.desk == nil || p.run != nil {
+		p.mu.Unlock()
+		return errors.New("pool: Run needs a desk, and runs once")
+	}
+	p.run = r
+	for _, a := range p.accounts {
+		r.start(a)
+	}
+	p.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-p.store.Failed():
+		fail(queue.ErrStoreFailed)
+	}
+	p.mu.Lock() // whoever was about to start a worker has, and the next one sees the end
+	p.mu.Unlock()
+	r.workers.Wait()
+	if err := context.Cause(ctx); errors.Is(err, queue.ErrStoreFailed) || errors.Is(err, queue.ErrClosed) {
+		return fmt.Errorf("deliver: %w", err)
+	}
+	return nil
+}
+
+// Stop ends the running attempts at once: their contexts are cancelled. It is
+// the hard stop after the end of Run's context; their outcomes are recorded.
+func (p *Pool) Stop() { p.stop() }
+
+// start begins an account's work, unless the run is over. The pool is locked.
+func (r *run) start(a *account) {
+	if r.ctx.Err() != nil {
+		return
+	}
+	r.workers.Add(1)
+	go func() {
+		defer r.workers.Done()
+		newWorker(a, r).work()
+	}()
+}

@@ -1,0 +1,153 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// Settled tells that deliveries may have reached their final state; their
+// publishes are looked at for completion soon. Safe for concurrent use.
+func (t *Topics) Settled(ids ...queue.ID) {
+	for _, id := range ids {
+		t.noteClosed(id)
+	}
+}
+
+func (t *Topics) noteClosed(id queue.ID) {
+	t.mu.Lock()
+	t.closed[id.WithOrdinal(0)] = struct{}{}
+	t.mu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// complete stamps publishes whose deliveries are all final. What a crash left
+// unstamped is found in the index of open publishes at the start.
+func (t *Topics) complete(ctx context.Context) error {
+	if err := t.eachOpen(func(id queue.ID) { t.noteClosed(id) }); err != nil {
+		return err
+	}
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-t.wake:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		t.mu.Lock()
+		ids := t.closed
+		t.closed = map[queue.ID]struct{}{}
+		t.mu.Unlock()
+		for id := range ids {
+			if err := t.completeOne(ctx, id); err != nil && !errors.Is(err, queue.ErrConflict) {
+				return err
+			}
+		}
+		// Many outcomes of one publish fall together: look at it once.
+		pause.Reset(20 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (t *Topics) eachOpen(fn func(id queue.ID)) error {
+	for shard := range t.store.Shards() {
+		err := t.store.Scan(shard, []byte{'o'}, nil, func(r queue.Record) bool {
+			var id queue.ID
+			copy(id[:], r.Key[1:])
+			fn(id)
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
+	l, err := t.ledger(id)
+	if err != nil || l.Open() > 0 {
+		return err
+	}
+	p, rev, err := get[Publish](t.store, id.Shard(), publishKey(id))
+	if errors.Is(err, ErrNotFound) || (err == nil && p.Phase != Expanded) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b := &queue.Batch{}
+	b.Expect(publishKey(id), rev)
+	p.Phase, p.CompletedAt = Completed, t.store.Now().UTC()
+	put(b, publishKey(id), p)
+	b.Remove(openKey(id))
+	if l[Failed] == 0 && l[Sent] == 0 {
+		b.Remove(contentKey(id)) // nobody can need it any more
+	}
+	b.Send(retentionQueue, queue.Message{ID: id, At: p.CompletedAt.Add(t.Retention)})
+	_, err = t.store.Commit(ctx, id.Shard(), b)
+	if err == nil {
+		t.cache.forget(id)
+		t.log.Debug("publish completed", "publish", PublishName(id), "deliveries", l.Sum())
+	}
+	return err
+}
+
+// forgetPublish removes a publish whose ledger was kept long enough. A redrive
+// meanwhile has opened it again: then its next completion counts.
+func (t *Topics) forgetPublish(ctx context.Context, m queue.Received) error {
+	id := m.ID
+	p, rev, err := get[Publish](t.store, id.Shard(), publishKey(id))
+	if errors.Is(err, ErrNotFound) || (err == nil && (p.Phase != Completed || t.store.Now().Sub(p.CompletedAt) < t.Retention)) {
+		return t.discard(ctx, m)
+	}
+	if err != nil {
+		return err
+	}
+	if done, err := t.forgetDeliveries(ctx, id); err != nil || !done {
+		return errors.Join(err, t.later(ctx, m, 0))
+	}
+	b := &queue.Batch{}
+	b.Expect(publishKey(id), rev)
+	b.Delete(m.Handle)
+	b.Remove(publishKey(id))
+	b.Remove(contentKey(id))
+	b.RemovePrefix(append([]byte{'l'}, id.Prefix()...))
+	_, err = t.store.Commit(ctx, id.Shard(), b)
+	return err
+}
+
+// forgetDeliveries removes a page of a publish's deliveries with their attempts.
+func (t *Topics) forgetDeliveries(ctx context.Context, id queue.ID) (done bool, err error) {
+	page, err := t.deliveries(id, queue.ID{}, 500, nil)
+	if err != nil || len(page) == 0 {
+		return true, err
+	}
+	b := &queue.Batch{}
+	for _, d := range page {
+		r, _, err := get[deliveryRecord](t.store, id.Shard(), deliveryKey(d.ID))
+		if err != nil {
+			return false, err
+		}
+		if r.State == Failed {
+			t.dropCause(b, &r, d.ID)
+		}
+		b.Remove(deliveryKey(d.ID))
+		b.Add(ledgerKey(d.ID, r.State), -1)
+		for n := 1; n <= r.Failures; n++ {
+			b.Remove(attemptKey(d.ID, n))
+		}
+	}
+	_, err = t.store.Commit(ctx, id.Shard(), b)
+	return false, err
+}

@@ -1,0 +1,318 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+var _ channels.Desk = (*Topics)(nil)
+
+// Admit is channels.Desk: checked at hand-off, every attempt.
+func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, channels.Verdict) {
+	r, _, err := get[deliveryRecord](t.store, e.ID.Shard(), deliveryKey(e.ID))
+	if errors.Is(err, ErrNotFound) || (err == nil && !r.State.hasEntry()) {
+		return channels.Delivery{}, channels.Verdict{Action: channels.Drop}
+	}
+	if err != nil {
+		return t.hiccup(e, err)
+	}
+	if r.State == Sending && !e.Idempotent { // its lease ended before its outcome was known
+		return channels.Delivery{}, channels.Verdict{Action: channels.Unsure, Reason: "the attempt's outcome was not recorded"}
+	}
+	l, err := t.load(e.ID)
+	if err != nil {
+		return t.hiccup(e, err)
+	}
+	now := t.store.Now()
+	switch {
+	case l.Control == Stopped:
+		return channels.Delivery{}, channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
+	case l.Control == Paused:
+		return channels.Delivery{}, channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
+	case !l.ExpiresAt.IsZero() && !now.Before(l.ExpiresAt):
+		return channels.Delivery{}, channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
+	}
+	s, verdict := t.subscriptionFor(l, &r)
+	if verdict.Action != channels.Send {
+		return channels.Delivery{}, verdict
+	}
+	if t.suppressed(l.Owner, s.Protocol, s.Endpoint) {
+		return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "suppressed"}
+	}
+	if t.Guard != nil {
+		to, ok := t.Guard(s.Protocol, s.Endpoint)
+		if !ok {
+			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
+		}
+		if to != "" {
+			s.Endpoint = to
+		}
+	}
+	d, err := t.render(l, s, e, r.Try+1)
+	if err != nil {
+		return d, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
+	}
+	return d, channels.Verdict{Action: channels.Send}
+}
+
+// hiccup gives an entry back after a failed read of the store.
+func (t *Topics) hiccup(e channels.Entry, err error) (channels.Delivery, channels.Verdict) {
+	t.log.Error("hand-off could not read the store", "delivery", e.ID, "error", err)
+	return channels.Delivery{}, channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
+}
+
+// subscriptionFor finds who a delivery goes to as things stand now.
+func (t *Topics) subscriptionFor(l *loaded, r *deliveryRecord) (Subscription, channels.Verdict) {
+	if r.Sub.IsZero() {
+		to := l.content.To
+		return Subscription{Protocol: to.Protocol, Endpoint: to.Endpoint, Account: to.Account, Group: r.Group}, channels.Verdict{}
+	}
+	s, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(l.Owner, l.Topic, r.Sub))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return s, channels.Verdict{Action: channels.Cancel, Reason: "subscription deleted"}
+	case err != nil:
+		return s, channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
+	case s.Disabled != "":
+		return s, channels.Verdict{Action: channels.DeadLetter, Reason: "endpoint disabled"}
+	}
+	return s, channels.Verdict{}
+}
+
+// Policy is channels.Desk.
+func (t *Topics) Policy(_ context.Context, e channels.Entry) channels.RetryPolicy {
+	r, _, err := get[deliveryRecord](t.store, e.ID.Shard(), deliveryKey(e.ID))
+	if err != nil {
+		return defaultPolicies[""]
+	}
+	if l, err := t.load(e.ID); err == nil && !r.Sub.IsZero() {
+		if s, v := t.subscriptionFor(l, &r); v.Action == channels.Send && s.Retry != nil {
+			return *s.Retry
+		}
+	}
+	if p, ok := defaultPolicies[r.Protocol]; ok {
+		return p
+	}
+	return defaultPolicies[""]
+}
+
+// defaultPolicies by protocol. Webhooks follow the schedule of Standard
+// Webhooks 1.0.0 (about three days); people's channels are tried for six hours
+// as SNS does, queues and functions for a day.
+var defaultPolicies = map[string]channels.RetryPolicy{
+	HTTP: webhookPolicy, HTTPS: webhookPolicy,
+	"": {Phases: []channels.Phase{
+		{Tries: 2, From: 10 * time.Second, To: 10 * time.Second},
+		{Tries: 10, From: 10 * time.Second, To: 10 * time.Minute, Backoff: channels.Jitter},
+		{Tries: 34, From: 10 * time.Minute, To: 10 * time.Minute},
+	}},
+	SQS: machinePolicy, Lambda: machinePolicy,
+}
+
+var webhookPolicy = channels.RetryPolicy{Phases: []channels.Phase{
+	{Tries: 1, From: 5 * time.Second}, {Tries: 1, From: 5 * time.Minute}, {Tries: 1, From: 30 * time.Minute},
+	{Tries: 1, From: 2 * time.Hour}, {Tries: 1, From: 5 * time.Hour}, {Tries: 1, From: 10 * time.Hour},
+	{Tries: 1, From: 14 * time.Hour}, {Tries: 1, From: 20 * time.Hour}, {Tries: 1, From: 24 * time.Hour},
+}}
+
+var machinePolicy = channels.RetryPolicy{Phases: []channels.Phase{
+	{Tries: 2, From: time.Second, To: time.Second},
+	{Tries: 10, From: time.Second, To: time.Minute, Backoff: channels.Jitter},
+	{Tries: 1440, From: time.Minute, To: time.Minute},
+}}
+
+// Intend is channels.Desk: queued → sending, and the attempt counts.
+func (t *Topics) Intend(b *queue.Batch, e channels.Entry, d channels.Delivery) error {
+	r, rev, err := get[deliveryRecord](t.store, e.ID.Shard(), deliveryKey(e.ID))
+	if errors.Is(err, ErrNotFound) {
+		return queue.ErrConflict
+	}
+	if err != nil {
+		return err
+	}
+	if r.State == Sending && e.Idempotent { // an attempt whose outcome was lost: repeated
+		r.State = Queued
+		b.Add(ledgerKey(e.ID, Sending), -1)
+		b.Add(ledgerKey(e.ID, Queued), 1)
+	}
+	if r.State != Queued || r.Try+1 != d.Try {
+		return queue.ErrConflict
+	}
+	b.Expect(deliveryKey(e.ID), rev)
+	r.Try = d.Try
+	return t.move(b, e.ID, &r, cmdLease)
+}
+
+// move follows a command and adds the changed record and counters to b.
+func (t *Topics) move(b *queue.Batch, id queue.ID, r *deliveryRecord, c command) error {
+	to, err := r.State.follow(c)
+	if err != nil {
+		return err
+	}
+	t.set(b, id, r, to)
+	return nil
+}
+
+// set writes a delivery's new state with everything that hangs on it.
+func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
+	if r.State != to {
+		b.Add(ledgerKey(id, r.State), -1)
+		b.Add(ledgerKey(id, to), 1)
+	}
+	if r.Waiting && to != Queued {
+		r.Waiting = false
+		b.Add(waitingKey(id), -1)
+	}
+	switch {
+	case r.State == Failed && to != Failed:
+		t.dropCause(b, r, id)
+	case to == Failed && r.State != Failed:
+		t.addCause(b, r, id)
+	}
+	switch {
+	case to == Held:
+		b.Put(heldKey(id), []byte{})
+	case r.State == Held:
+		b.Remove(heldKey(id))
+	}
+	if to.Final() && !r.State.Final() {
+		t.m.final(&deliveryRecord{State: to, Protocol: r.Protocol})
+	}
+	r.State, r.At = to, t.store.Now().UTC()
+	put(b, deliveryKey(id), r)
+}
+
+// Record is channels.Desk: adds what became of the entry, the ledger's writes
+// and the fate of the queue entry, to b.
+func (t *Topics) Record(b *queue.Batch, e channels.Entry, o channels.Outcome) error {
+	key := deliveryKey(e.ID)
+	r, rev, err := get[deliveryRecord](t.store, e.ID.Shard(), key)
+	if errors.Is(err, ErrNotFound) {
+		b.Delete(e.Handle)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b.Expect(key, rev)
+	if o.Try != 0 && o.Err != nil {
+		t.addAttempt(b, e, &r, o)
+	}
+	if !r.State.hasEntry() || o.Verdict.Action == channels.Drop || (o.Try != 0 && o.Try != r.Try) {
+		b.Delete(e.Handle) // evidence came first: the ledger has moved on
+		put(b, key, r)
+		return nil
+	}
+	if o.Receipt.ProviderID != "" {
+		r.Provider = o.Receipt.ProviderID
+	}
+	r.Reason = o.Verdict.Reason
+	return t.apply(b, e, &r, o)
+}
+
+// apply follows the verdict.
+func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o channels.Outcome) error {
+	v := o.Verdict
+	switch v.Action {
+	case channels.Retry, channels.Pause:
+		return t.requeue(b, e, r, v)
+	case channels.Unsure:
+		return t.unsure(b, e, r)
+	}
+	b.Delete(e.Handle)
+	switch v.Action {
+	case channels.Done:
+		r.Reason = ""
+		if o.Receipt.Delivered {
+			return t.move(b, e.ID, r, cmdDelivered)
+		}
+		return t.move(b, e.ID, r, cmdSent)
+	case channels.Expire:
+		return t.move(b, e.ID, r, cmdExpire)
+	case channels.Suppress:
+		return t.move(b, e.ID, r, cmdSuppress)
+	case channels.Cancel:
+		return t.move(b, e.ID, r, cmdCancel)
+	case channels.Hold:
+		return t.move(b, e.ID, r, cmdHold)
+	default:
+		if o.Err == nil {
+			r.Kind, r.Code = channels.Rejected.String(), v.Reason
+		}
+		t.consequences(e, r, o.Err)
+		return t.move(b, e.ID, r, cmdFail)
+	}
+}
+
+// requeue makes the entry visible again: later, or, given back, at once.
+func (t *Topics) requeue(b *queue.Batch, e channels.Entry, r *deliveryRecord, v channels.Verdict) error {
+	cmd := cmdRetry
+	at := v.At
+	if v.Free {
+		cmd = cmdGiveBack
+		if r.State == Sending {
+			r.Try--
+		}
+	}
+	if v.Action == channels.Pause {
+		at = t.store.Now()
+	}
+	b.Retry(e.Handle, at, v.Free)
+	waiting := at.After(t.store.Now())
+	if waiting != r.Waiting {
+		r.Waiting = waiting
+		if waiting {
+			b.Add(waitingKey(e.ID), 1)
+		} else {
+			b.Add(waitingKey(e.ID), -1)
+		}
+	}
+	return t.move(b, e.ID, r, cmd)
+}
+
+// addAttempt notes a failed attempt.
+func (t *Topics) addAttempt(b *queue.Batch, e channels.Entry, r *deliveryRecord, o channels.Outcome) {
+	r.Kind, r.Code = o.Err.Kind.String(), o.Err.Code
+	if r.Code == "" && o.Err.Status != 0 {
+		r.Code = statusCode(o.Err.Status)
+	}
+	r.Failures++
+	text := o.Err.Error()
+	put(b, attemptKey(e.ID, r.Failures), FailedAttempt{
+		Try: o.Try, At: t.store.Now().UTC(), Account: e.Account, Kind: o.Err.Kind, Status: o.Err.Status,
+		Code: o.Err.Code, Text: text[:min(len(text), 300)], TookMS: o.Took.Milliseconds(),
+	})
+}
+
+// consequences acts on what the provider said of the endpoint or recipient.
+// They are not part of the batch (they live in the registry) and repeat safely.
+func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, err *channels.Error) {
+	if err == nil {
+		return
+	}
+	l, loadErr := t.load(e.ID)
+	if loadErr != nil {
+		return
+	}
+	s, v := t.subscriptionFor(l, r)
+	if v.Action != channels.Send {
+		return
+	}
+	var failed error
+	switch err.Kind {
+	case channels.EndpointGone:
+		if !s.ID.IsZero() {
+			failed = t.disable(context.Background(), l.Owner, l.Topic, s.ID, err)
+			t.m.disabled.WithLabelValues(r.Protocol, err.Kind.String()).Inc()
+		}
+	case channels.RecipientBlocked:
+		_, failed = t.Suppress(context.Background(), l.Owner, Suppression{Protocol: s.Protocol, Endpoint: s.Endpoint, Reason: err.Provider + " " + err.Code})
+	}
+	if failed != nil {
+		t.log.Error("could not note the provider's word about an endpoint", "delivery", e.ID, "kind", err.Kind, "error", failed)
+	}
+}

@@ -1,0 +1,208 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// Evidence is what came back about an attempt after it: a status callback, a
+// bounce, a reconciliation.
+type Evidence struct {
+	Delivery   queue.ID
+	Try        int   // 0: not known (mail carries no try), taken for the current one
+	State      State // Sent, Delivered or Failed
+	ProviderID string
+	Err        *channels.Error // for Failed
+}
+
+// Observe applies evidence if it is of the current try and ranks higher than
+// what is known; applied tells. Failed evidence of a kind that may be tried
+// again queues the delivery again. Durable on return.
+func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err error) {
+	for {
+		applied, err = t.observe(ctx, ev)
+		if !errors.Is(err, queue.ErrConflict) {
+			return applied, err
+		}
+	}
+}
+
+func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
+	key := deliveryKey(ev.Delivery)
+	r, rev, err := get[deliveryRecord](t.store, ev.Delivery.Shard(), key)
+	if err != nil {
+		return false, err
+	}
+	if ev.Try == 0 {
+		ev.Try = r.Try
+	}
+	if ev.Try != r.Try || !evidenceRaises(r.State, ev.State) {
+		return false, nil
+	}
+	b := &queue.Batch{}
+	b.Expect(key, rev)
+	if ev.ProviderID != "" {
+		r.Provider = ev.ProviderID
+	}
+	r.Reason = ""
+	e := channels.Entry{Received: queue.Received{Message: queue.Message{ID: ev.Delivery}}, Account: r.Account}
+	if ev.State == Failed && ev.Err != nil {
+		t.addAttempt(b, e, &r, channels.Outcome{Try: ev.Try, Err: ev.Err})
+		r.Reason = "reported by the provider"
+		t.consequences(e, &r, ev.Err)
+		if t.again(&r, ev.Err) {
+			return true, t.resend(ctx, b, ev.Delivery, &r, max(ev.Err.Wait, ev.Err.RetryAfter, time.Second))
+		}
+	}
+	t.set(b, ev.Delivery, &r, ev.State)
+	_, err = t.store.Commit(ctx, ev.Delivery.Shard(), b)
+	if err == nil {
+		t.Settled(ev.Delivery)
+	}
+	return err == nil, err
+}
+
+// again tells whether a delivery that a provider reports failed is tried anew.
+func (t *Topics) again(r *deliveryRecord, err *channels.Error) bool {
+	if r.State != Sent && r.State != UncertainS {
+		return false
+	}
+	return (err.Kind == channels.Temporary || err.Kind == channels.Throttled) && r.Try < max(err.MaxTries, 1)
+}
+
+// resend queues an uncertain or sent delivery again and commits.
+func (t *Topics) resend(ctx context.Context, b *queue.Batch, id queue.ID, r *deliveryRecord, wait time.Duration) error {
+	l, err := t.load(id)
+	if err != nil {
+		return err
+	}
+	b.Send(channels.QueueName(r.Account, l.Lane), queue.Message{ID: id, Group: r.Group, At: t.store.Now().Add(wait)})
+	if err := t.move(b, id, r, cmdResend); err != nil {
+		return err
+	}
+	_, err = t.store.Commit(ctx, id.Shard(), b)
+	return err
+}
+
+// unsure adds the writes for an attempt whose answer was lost: sent again, or
+// held until evidence comes or its time is over.
+func (t *Topics) unsure(b *queue.Batch, e channels.Entry, r *deliveryRecord) error {
+	b.Delete(e.Handle)
+	if err := t.move(b, e.ID, r, cmdUnsure); err != nil {
+		return err
+	}
+	t.m.uncertain.WithLabelValues(r.Protocol).Inc()
+	wait := t.UncertainHold
+	switch t.onUncertain(e.ID, r.Protocol) {
+	case Resend:
+		wait = time.Second
+	case DropUncertain:
+		wait = 0
+	}
+	b.Send(uncertainQueue, queue.Message{ID: e.ID, Group: r.Protocol, At: t.store.Now().Add(wait)})
+	return nil
+}
+
+func (t *Topics) onUncertain(id queue.ID, protocol string) OnUncertain {
+	if l, err := t.load(id); err == nil && l.OnUncertain != OnUncertainDefault {
+		return l.OnUncertain
+	}
+	if protocol == Application {
+		return Resend
+	}
+	return HoldUncertain
+}
+
+// settleUncertain ends the wait of an uncertain delivery.
+func (t *Topics) settleUncertain(ctx context.Context, m queue.Received) error {
+	key := deliveryKey(m.ID)
+	r, rev, err := get[deliveryRecord](t.store, m.ID.Shard(), key)
+	if errors.Is(err, ErrNotFound) || (err == nil && r.State != UncertainS) {
+		return t.discard(ctx, m)
+	}
+	if err != nil {
+		return err
+	}
+	b := &queue.Batch{}
+	b.Expect(key, rev)
+	b.Delete(m.Handle)
+	if t.onUncertain(m.ID, r.Protocol) == Resend {
+		return t.resend(ctx, b, m.ID, &r, 0)
+	}
+	r.Kind, r.Code, r.Reason = channels.Uncertain.String(), "no_evidence", "no evidence came"
+	if err := t.move(b, m.ID, &r, cmdFail); err != nil {
+		return err
+	}
+	if _, err := t.store.Commit(ctx, m.ID.Shard(), b); err != nil {
+		return err
+	}
+	t.Settled(m.ID)
+	return nil
+}
+
+// Late is called by a worker whose lease ended before its outcome was
+// recorded: the outcome is evidence then.
+func (t *Topics) Late(ctx context.Context, e channels.Entry, o channels.Outcome) {
+	state := Failed
+	switch {
+	case o.Verdict.Action != channels.Done && o.Verdict.Action != channels.DeadLetter:
+		return
+	case o.Verdict.Action == channels.Done && o.Receipt.Delivered:
+		state = Delivered
+	case o.Verdict.Action == channels.Done:
+		state = Sent
+	}
+	if _, err := t.Observe(ctx, Evidence{Delivery: e.ID, Try: o.Try, State: state, ProviderID: o.Receipt.ProviderID, Err: o.Err}); err != nil {
+		t.log.Error("late outcome could not be recorded", "delivery", e.ID, "error", err)
+	}
+}
+
+// Recover settles what a process that is gone left behind in the queues of an
+// account: attempts that had begun become uncertain, or, where a repeat harms
+// nobody, are queued again; leases without an attempt are given back. Call it
+// for every account before the workers run.
+func (t *Topics) Recover(ctx context.Context, account string, idempotent bool) (uncertain int, err error) {
+	for _, lane := range channels.Lanes() {
+		name := channels.QueueName(account, lane)
+		for {
+			left, err := t.store.Orphans(ctx, name, 100, time.Minute)
+			if err != nil {
+				return uncertain, fmt.Errorf("recover %s: %w", name, err)
+			}
+			for _, m := range left {
+				n, err := t.recoverOne(ctx, channels.Entry{Received: m, Account: account, Lane: lane, Idempotent: idempotent})
+				if err != nil {
+					return uncertain, fmt.Errorf("recover %s: %w", name, err)
+				}
+				uncertain += n
+			}
+			if len(left) == 0 {
+				break
+			}
+		}
+	}
+	return uncertain, nil
+}
+
+func (t *Topics) recoverOne(ctx context.Context, e channels.Entry) (uncertain int, err error) {
+	r, _, err := get[deliveryRecord](t.store, e.ID.Shard(), deliveryKey(e.ID))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return 0, err
+	}
+	o := channels.Outcome{Verdict: channels.Verdict{Action: channels.Retry, At: t.store.Now(), Free: true, Reason: "restart"}}
+	if r.State == Sending && !e.Idempotent {
+		o.Verdict = channels.Verdict{Action: channels.Unsure, Reason: "the process ended during the attempt"}
+		uncertain = 1
+	}
+	b := &queue.Batch{}
+	if err := t.Record(b, e, o); err != nil {
+		return 0, err
+	}
+	_, err = t.store.Commit(ctx, e.ID.Shard(), b)
+	return uncertain, err
+}

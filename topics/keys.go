@@ -1,0 +1,145 @@
+package topics
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// Records of a data shard, all of a publish under its id's 12-byte prefix:
+//
+//	p id12            publish                 (publishRecord)
+//	b id12            its content             (contentRecord)
+//	d id16            delivery                (deliveryRecord)
+//	h id16            held delivery           (empty)
+//	a id16 try32      failed attempt          (FailedAttempt)
+//	o id12            publish not yet complete (empty)
+//	x cause 0 id16    dead letter by cause    (empty)
+//	i hash32          idempotency key         (idempotencyRecord)
+//
+// Counters:
+//
+//	l id12 state      ledger: deliveries in that state
+//	w id12            of the queued ones, those waiting for a retry
+//	x cause           dead letters of that cause
+//
+// Records of the registry, behind "ACCOUNT/REGION/":
+//
+//	t/TOPIC                          topic
+//	s/TOPIC/id32                     subscription, in order of creation
+//	e/TOPIC/PROTOCOL/hash            subscription id of an endpoint (unique)
+//	n/id32                           topic of a subscription id
+//	m/NAME/version, m/NAME           template version, latest version
+//	u/PROTOCOL/endpoint              suppression
+func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
+func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }
+func openKey(id queue.ID) []byte     { return append([]byte{'o'}, id.Prefix()...) }
+func deliveryKey(id queue.ID) []byte { return append([]byte{'d'}, id[:]...) }
+func heldKey(id queue.ID) []byte     { return append([]byte{'h'}, id[:]...) }
+func waitingKey(id queue.ID) []byte  { return append([]byte{'w'}, id.Prefix()...) }
+
+func deliveriesPrefix(id queue.ID) []byte { return append([]byte{'d'}, id.Prefix()...) }
+func heldPrefix(id queue.ID) []byte       { return append([]byte{'h'}, id.Prefix()...) }
+func attemptsPrefix(id queue.ID) []byte   { return append([]byte{'a'}, id[:]...) }
+
+func attemptKey(id queue.ID, try int) []byte {
+	return binary.BigEndian.AppendUint32(attemptsPrefix(id), uint32(try))
+}
+
+func ledgerKey(id queue.ID, s State) []byte {
+	return append(append([]byte{'l'}, id.Prefix()...), byte(s))
+}
+
+func causeCounter(cause string) []byte { return append([]byte{'x'}, cause...) }
+
+func causePrefix(cause string) []byte { return append(causeCounter(cause), 0) }
+
+func causeKey(cause string, id queue.ID) []byte { return append(causePrefix(cause), id[:]...) }
+
+func idempotencyKey(o Owner, key string) []byte {
+	sum := sha256.Sum256([]byte(o.prefix() + key))
+	return append([]byte{'i'}, sum[:]...)
+}
+
+func topicKey(o Owner, topic string) []byte { return []byte(o.prefix() + "t/" + topic) }
+
+func subscriptionsPrefix(o Owner, topic string) []byte {
+	return []byte(o.prefix() + "s/" + topic + "/")
+}
+
+func subscriptionKey(o Owner, topic string, id queue.ID) []byte {
+	return []byte(o.prefix() + "s/" + topic + "/" + id.Hex())
+}
+
+func endpointKey(o Owner, topic, protocol, account, address string) []byte {
+	sum := sha256.Sum256([]byte(account + "\x00" + address))
+	return []byte(o.prefix() + "e/" + topic + "/" + protocol + "/" + hex.EncodeToString(sum[:16]))
+}
+
+func subscriptionTopicKey(o Owner, id queue.ID) []byte { return []byte(o.prefix() + "n/" + id.Hex()) }
+
+func templateKey(o Owner, name string, version int) []byte {
+	return fmt.Appendf(nil, "%sm/%s/%08d", o.prefix(), name, version)
+}
+
+func templateLatestKey(o Owner, name string) []byte { return []byte(o.prefix() + "m/" + name) }
+
+func suppressionKey(o Owner, protocol, address string) []byte {
+	return []byte(o.prefix() + "u/" + protocol + "/" + address)
+}
+
+// put adds a record as JSON. The values are this package's own types, which
+// always marshal.
+func put(b *queue.Batch, key []byte, v any) {
+	value, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("topics: marshal %T: %v", v, err))
+	}
+	b.Put(key, value)
+}
+
+// get reads a JSON record and its revision; ErrNotFound if there is none.
+func get[T any](s *queue.Store, shard int, key []byte) (T, uint64, error) {
+	var v T
+	r, err := s.Get(shard, key)
+	if errors.Is(err, queue.ErrNotFound) {
+		return v, 0, ErrNotFound
+	}
+	if err != nil {
+		return v, 0, err
+	}
+	if err := json.Unmarshal(r.Value, &v); err != nil {
+		return v, 0, fmt.Errorf("record %q: %w", key[0], err)
+	}
+	return v, r.Revision, nil
+}
+
+// Cause names a group of dead letters: channel, account, kind and code.
+type Cause struct {
+	Protocol string `json:"protocol"`
+	Account  string `json:"account"`
+	Kind     string `json:"kind"`
+	Code     string `json:"code"`
+}
+
+func (c Cause) text() string {
+	return c.Protocol + "\x1f" + c.Account + "\x1f" + c.Kind + "\x1f" + c.Code
+}
+
+func causeOf(r *deliveryRecord) string {
+	return Cause{Protocol: r.Protocol, Account: r.Account, Kind: r.Kind, Code: r.Code}.text()
+}
+
+// laneOf is the lane's number in compact records.
+func laneOf(l channels.Lane) channels.Lane {
+	if l == "" {
+		return channels.Transactional
+	}
+	return l
+}

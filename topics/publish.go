@@ -1,0 +1,288 @@
+package topics
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// idempotencyRecord remembers a publish by its Idempotency-Key.
+type idempotencyRecord struct {
+	Publish     queue.ID  `json:"publish"`
+	Fingerprint string    `json:"fingerprint"`
+	At          time.Time `json:"at"`
+}
+
+// Publish accepts a publish with one durable write. It returns once that is
+// durable: deliveries follow in the background. Replayed tells that the
+// Idempotency-Key was seen before and the first publish is returned. A request
+// that can never succeed is a FieldError, and nothing is written.
+func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed bool, err error) {
+	c, err := t.check(&req)
+	if err != nil {
+		return Publish{}, false, err
+	}
+	shard := t.place(req)
+	fingerprint := ""
+	if req.IdempotencyKey != "" {
+		fingerprint = fingerprintOf(req)
+	}
+	for {
+		first, rev, err := t.remembered(req, shard, fingerprint)
+		if err != nil || !first.ID.IsZero() {
+			return first, err == nil, err
+		}
+		p, err := t.accept(ctx, req, c, shard, rev, fingerprint)
+		if errors.Is(err, queue.ErrConflict) {
+			continue // the same key at the same moment: the other one won
+		}
+		return p, false, err
+	}
+}
+
+// place is the shard a publish lives in: with its FIFO group, else found again
+// by its idempotency key, else in turn.
+func (t *Topics) place(req Request) int {
+	switch {
+	case req.Group != "":
+		return t.store.ShardOf(req.Group)
+	case req.IdempotencyKey != "":
+		return t.store.ShardOf(req.IdempotencyKey)
+	}
+	return t.store.NextShard()
+}
+
+func fingerprintOf(req Request) string {
+	text, _ := json.Marshal(req) // plain data: cannot fail
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// remembered looks the idempotency key up; a zero Publish means it is free at
+// the revision returned.
+func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish, uint64, error) {
+	if req.IdempotencyKey == "" {
+		return Publish{}, 0, nil
+	}
+	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req.Owner, req.IdempotencyKey))
+	if errors.Is(err, ErrNotFound) {
+		return Publish{}, 0, nil
+	}
+	if err != nil || t.store.Now().Sub(r.At) > t.IdempotencyTTL {
+		return Publish{}, rev, err
+	}
+	if r.Fingerprint != fingerprint {
+		return Publish{}, rev, ErrIdempotencyMismatch
+	}
+	p, _, err := get[Publish](t.store, shard, publishKey(r.Publish))
+	return p, rev, err
+}
+
+// check validates a request, sets its defaults, pins its template and returns
+// its content.
+func (t *Topics) check(req *Request) (content, error) {
+	c := content{
+		To: req.To, Subject: req.Subject, Message: req.Message, HTML: req.HTML, Overrides: req.Overrides,
+		Data: req.Data, Attributes: req.Attributes, Group: req.Group, CollapseID: req.CollapseID,
+	}
+	req.Lane = laneOf(req.Lane)
+	if err := t.checkRequest(req); err != nil {
+		return c, err
+	}
+	if (req.Topic == "") == (req.To == nil) {
+		return c, invalid("topic", "name either a topic or one endpoint (to)")
+	}
+	if req.Topic != "" {
+		if _, err := t.Topic(req.Owner, req.Topic); err != nil {
+			return c, err
+		}
+	} else {
+		to, end, err := t.resolve(req.Owner, *req.To, "to.")
+		if err != nil {
+			return c, err
+		}
+		to.Endpoint = end.Address
+		c.To = &to
+	}
+	if err := t.pinTemplate(req); err != nil {
+		return c, err
+	}
+	text, _ := json.Marshal(c) // plain data: cannot fail
+	if len(text) > t.MaxMessage {
+		return c, invalid("message", fmt.Sprintf("is %d bytes with everything around it, at most %d are allowed", len(text), t.MaxMessage))
+	}
+	return c, nil
+}
+
+func (t *Topics) checkRequest(req *Request) error {
+	now := t.store.Now()
+	switch {
+	case req.Lane != channels.Critical && req.Lane != channels.Transactional && req.Lane != channels.Bulk:
+		return invalid("lane", "must be critical, transactional or bulk")
+	case req.Message == "" && req.Template == "" && len(req.Overrides) == 0:
+		return invalid("message", "is missing; give a message or a template")
+	case !req.ExpiresAt.IsZero() && !req.ExpiresAt.After(now):
+		return invalid("expires_at", "lies in the past")
+	case req.SendAt.Sub(now) > queue.MaxDelay:
+		return invalid("send_at", "lies more than 400 days ahead")
+	case !req.ExpiresAt.IsZero() && req.SendAt.After(req.ExpiresAt):
+		return invalid("send_at", "lies behind expires_at")
+	case len(req.IdempotencyKey) > 255:
+		return invalid("Idempotency-Key", "must be at most 255 characters")
+	case len(req.CollapseID) > 64:
+		return invalid("collapse_id", "must be at most 64 bytes")
+	}
+	for name, a := range req.Attributes {
+		switch a.Type {
+		case "String", "Number", "Binary", "String.Array":
+		default:
+			return invalid("attributes."+name+".type", "must be String, Number, Binary or String.Array")
+		}
+	}
+	for protocol := range req.Overrides {
+		if !knownProtocol(protocol) {
+			return invalid("overrides."+protocol, "is no protocol")
+		}
+	}
+	return nil
+}
+
+func knownProtocol(name string) bool {
+	for _, p := range Protocols() {
+		if p == name {
+			return true
+		}
+	}
+	return false
+}
+
+// accept makes the one durable write.
+func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, keyRevision uint64, fingerprint string) (Publish, error) {
+	p := Publish{
+		ID: t.store.NewID(shard), Owner: req.Owner, Topic: req.Topic, Lane: req.Lane, Template: req.Template,
+		TemplateVersion: req.TemplateVersion, Created: t.store.Now().UTC(), SendAt: req.SendAt,
+		ExpiresAt: req.ExpiresAt, Audience: t.store.NewID(0), Next: 1, Phase: Expanding,
+	}
+	if req.Topic != "" {
+		topic, err := t.Topic(req.Owner, req.Topic)
+		if err != nil {
+			return p, err
+		}
+		p.OnUncertain = topic.OnUncertain
+	}
+	b := &queue.Batch{}
+	b.Intake()
+	if req.IdempotencyKey != "" {
+		key := idempotencyKey(req.Owner, req.IdempotencyKey)
+		b.Expect(key, keyRevision)
+		put(b, key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
+	}
+	put(b, contentKey(p.ID), c)
+	b.Put(openKey(p.ID), []byte{})
+	if req.SendAt.After(p.Created) {
+		p.Phase = Scheduled
+		b.Send(scheduleQueue, queue.Message{ID: p.ID, At: req.SendAt})
+	} else if err := t.begin(b, &p, &c); err != nil {
+		return p, err
+	}
+	put(b, publishKey(p.ID), p)
+	if _, err := t.store.Commit(ctx, shard, b); err != nil {
+		return p, err
+	}
+	t.m.publishes.Inc()
+	t.noteClosed(p.ID)
+	return p, nil
+}
+
+// begin adds the first part of the audience: all of it when it is small, else
+// an entry for the expander.
+func (t *Topics) begin(b *queue.Batch, p *Publish, c *content) error {
+	if c.To != nil {
+		end, err := t.endpointOf(c.To)
+		if err != nil {
+			return err
+		}
+		p.Phase = Expanded
+		t.enqueue(b, p, c, Subscription{Protocol: c.To.Protocol, Account: c.To.Account, Endpoint: end.Address, Group: end.Group})
+		return nil
+	}
+	matches, cursor, done, err := t.match(p, c, t.Candidates, t.Matches)
+	if err != nil {
+		return err
+	}
+	if !done {
+		b.Send(expandQueue, queue.Message{ID: p.ID, Group: p.ID.Hex()})
+		return nil
+	}
+	for _, s := range matches {
+		t.enqueue(b, p, c, s)
+	}
+	p.Phase, p.Cursor = Expanded, cursor
+	return nil
+}
+
+func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
+	if to.Account == localQueue {
+		return channels.Endpoint{Address: to.Endpoint, Group: to.Endpoint}, nil
+	}
+	return t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
+}
+
+// match walks subscriptions behind the publish's cursor until it has looked at
+// candidates of them or found more than matches. Done tells that the audience
+// ended.
+func (t *Topics) match(p *Publish, _ *content, candidates, matches int) (found []Subscription, cursor []byte, done bool, err error) {
+	done = true
+	cursor = p.Cursor
+	looked := 0
+	var bad error
+	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
+		if looked == candidates || len(found) == matches {
+			done = false
+			return false
+		}
+		looked++
+		var s Subscription
+		if bad = json.Unmarshal(r.Value, &s); bad != nil {
+			return false
+		}
+		if string(s.ID[:]) > string(p.Audience[:]) {
+			return false
+		}
+		cursor = append(cursor[:0:0], r.Key...)
+		if s.Disabled == "" {
+			found = append(found, s)
+		}
+		return true
+	})
+	return found, cursor, done, errors.Join(err, bad)
+}
+
+// enqueue adds one delivery: its record, its count, its entry. A queue of this
+// gateway gets the message itself, so its delivery is delivered at once.
+func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription) {
+	id := p.ID.WithOrdinal(p.Next)
+	p.Next++
+	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
+	if s.Protocol == SQS && s.Account == localQueue {
+		if _, err := t.store.Queue(s.Endpoint); err != nil {
+			r.State, r.Kind, r.Code = Failed, channels.EndpointGone.String(), "no_queue"
+			t.addCause(b, &r, id)
+		} else {
+			r.State = Delivered
+			b.Send(s.Endpoint, queue.Message{ID: id, Group: c.Group, DedupID: id.Hex(), Body: t.queueBody(p, c, s, id)})
+		}
+		t.m.final(&r)
+	} else {
+		b.Send(channels.QueueName(s.Account, p.Lane), queue.Message{ID: id, Group: s.Group})
+	}
+	put(b, deliveryKey(id), r)
+	b.Add(ledgerKey(id, r.State), 1)
+}

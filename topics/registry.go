@@ -1,0 +1,278 @@
+package topics
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// CreateTopic makes a topic; one of the same name and content is returned as
+// it is, with other content ErrConflict. Durable on return.
+func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, error) {
+	if err := checkName("name", topic.Name); err != nil {
+		return Topic{}, err
+	}
+	switch topic.OnUncertain {
+	case OnUncertainDefault, Resend, HoldUncertain, DropUncertain:
+	default:
+		return Topic{}, invalid("on_uncertain", "must be resend, hold or drop")
+	}
+	topic.Created = t.store.Now().UTC()
+	key := topicKey(o, topic.Name)
+	b := &queue.Batch{}
+	b.Expect(key, 0)
+	put(b, key, topic)
+	_, err := t.store.Commit(ctx, queue.Registry, b)
+	if !errors.Is(err, queue.ErrConflict) {
+		return topic, err
+	}
+	old, _, err := get[Topic](t.store, queue.Registry, key)
+	if err != nil {
+		return Topic{}, err
+	}
+	if old.DisplayName != topic.DisplayName || old.OnUncertain != topic.OnUncertain {
+		return Topic{}, fmt.Errorf("%w: topic %s exists with other settings", ErrConflict, topic.Name)
+	}
+	return old, nil
+}
+
+// Topic looks a topic up.
+func (t *Topics) Topic(o Owner, name string) (Topic, error) {
+	topic, _, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
+	if errors.Is(err, ErrNotFound) {
+		return Topic{}, fmt.Errorf("topic %q: %w", name, ErrNotFound)
+	}
+	return topic, err
+}
+
+// Topics lists topics in order of name, those behind after, at most limit.
+func (t *Topics) Topics(o Owner, after string, limit int) ([]Topic, error) {
+	var from []byte
+	if after != "" {
+		from = topicKey(o, after)
+	}
+	return list[Topic](t, topicKey(o, ""), from, limit)
+}
+
+func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
+	out := []T{}
+	var bad error
+	err := t.store.Scan(queue.Registry, prefix, after, func(r queue.Record) bool {
+		var v T
+		if bad = json.Unmarshal(r.Value, &v); bad != nil {
+			return false
+		}
+		out = append(out, v)
+		return len(out) < limit
+	})
+	return out, errors.Join(err, bad)
+}
+
+// DeleteTopic removes a topic and its subscriptions. Deliveries under way go
+// on for endpoints already handed over; the others end as cancelled.
+func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
+	if _, err := t.Topic(o, name); err != nil {
+		return err
+	}
+	for {
+		subs, err := t.Subscriptions(o, name, queue.ID{}, 500)
+		if err != nil {
+			return err
+		}
+		b := &queue.Batch{}
+		for _, s := range subs {
+			removeSubscription(b, o, s)
+		}
+		if len(subs) < 500 {
+			b.Remove(topicKey(o, name))
+		}
+		if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
+			return err
+		}
+		if len(subs) < 500 {
+			return nil
+		}
+	}
+}
+
+// Subscribe makes a subscription. An endpoint that is subscribed already is
+// returned with its first subscription; a disabled one is enabled again.
+// Durable on return.
+func (t *Topics) Subscribe(ctx context.Context, o Owner, s Subscription) (Subscription, error) {
+	b := &queue.Batch{}
+	s, old, err := t.subscribe(b, o, s)
+	if err != nil || old {
+		return s, err
+	}
+	if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
+		if errors.Is(err, queue.ErrConflict) { // subscribed at the same moment
+			return t.Subscribe(ctx, o, s)
+		}
+		return Subscription{}, err
+	}
+	return s, nil
+}
+
+// subscribe checks a subscription and adds its writes to b; old tells that it
+// exists as it is.
+func (t *Topics) subscribe(b *queue.Batch, o Owner, s Subscription) (_ Subscription, old bool, err error) {
+	if _, err := t.Topic(o, s.Topic); err != nil {
+		return s, false, err
+	}
+	to, end, err := t.resolve(o, Target{Protocol: s.Protocol, Endpoint: s.Endpoint, Account: s.Account}, "")
+	if err != nil {
+		return s, false, err
+	}
+	s.Endpoint, s.Group, s.Account = end.Address, end.Group, to.Account
+	unique := endpointKey(o, s.Topic, s.Protocol, s.Account, s.Endpoint)
+	id, _, err := get[queue.ID](t.store, queue.Registry, unique)
+	if err == nil {
+		first, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(o, s.Topic, id))
+		if err != nil || first.Disabled == "" {
+			return first, err == nil, err
+		}
+		first.Disabled = ""
+		first.Created = t.store.Now().UTC() // registered anew: newer than the evidence against it
+		put(b, subscriptionKey(o, s.Topic, id), first)
+		return first, false, nil
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return s, false, err
+	}
+	s.ID = t.store.NewID(0)
+	s.Created = t.store.Now().UTC()
+	b.Expect(unique, 0)
+	put(b, unique, s.ID)
+	put(b, subscriptionTopicKey(o, s.ID), s.Topic)
+	put(b, subscriptionKey(o, s.Topic, s.ID), s)
+	return s, false, nil
+}
+
+// localQueue is the account of a queue of this gateway.
+const localQueue = ""
+
+// resolve checks a target and finds the account that serves it. The account is
+// localQueue for a queue of this gateway.
+func (t *Topics) resolve(o Owner, to Target, field string) (Target, channels.Endpoint, error) {
+	if !knownProtocol(to.Protocol) {
+		return to, channels.Endpoint{}, invalid(field+"protocol", "must be one of "+strings.Join(Protocols(), ", "))
+	}
+	if to.Protocol == SQS && to.Account == "" && !strings.Contains(to.Endpoint, "://") {
+		return t.resolveQueue(o, to, field)
+	}
+	if to.Account == "" {
+		to.Account = t.Accounts.Default(accountProtocol(to.Protocol))
+	}
+	info, ok := t.Accounts.Account(to.Account)
+	switch {
+	case to.Account == "":
+		return to, channels.Endpoint{}, invalid(field+"protocol", "no account is configured for "+to.Protocol)
+	case !ok:
+		return to, channels.Endpoint{}, invalid(field+"account", "there is no such account")
+	case info.Protocol != accountProtocol(to.Protocol):
+		return to, channels.Endpoint{}, invalid(field+"account", "is for "+info.Protocol+", not "+to.Protocol)
+	}
+	end, err := t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
+	if err != nil {
+		return to, end, invalid(field+"endpoint", err.Error())
+	}
+	if (to.Protocol == HTTP || to.Protocol == HTTPS) && !strings.HasPrefix(end.Address, to.Protocol+"://") {
+		return to, end, invalid(field+"endpoint", "must begin with "+to.Protocol+"://")
+	}
+	return to, end, nil
+}
+
+// Webhook is the protocol of the accounts that serve http and https.
+const Webhook = "webhook"
+
+func accountProtocol(protocol string) string {
+	if protocol == HTTP || protocol == HTTPS {
+		return Webhook
+	}
+	return protocol
+}
+
+// resolveQueue finds a queue of this gateway by name or ARN.
+func (t *Topics) resolveQueue(o Owner, to Target, field string) (Target, channels.Endpoint, error) {
+	name := to.Endpoint
+	if arn := strings.Split(name, ":"); len(arn) == 6 && arn[0] == "arn" {
+		o, name = Owner{Account: arn[4], Region: arn[3]}, arn[5]
+	}
+	full := QueueName(o, name)
+	if _, err := t.store.Queue(full); err != nil {
+		return to, channels.Endpoint{}, invalid(field+"endpoint", "there is no such queue here; a remote one is named by its URL")
+	}
+	to.Account = localQueue
+	return to, channels.Endpoint{Address: full, Group: full}, nil
+}
+
+// QueueName is the engine's name of a user's queue.
+func QueueName(o Owner, name string) string { return "sqs/" + o.prefix() + name }
+
+// Subscription looks one up by id.
+func (t *Topics) Subscription(o Owner, id queue.ID) (Subscription, error) {
+	topic, _, err := get[string](t.store, queue.Registry, subscriptionTopicKey(o, id))
+	if err != nil {
+		return Subscription{}, err
+	}
+	s, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(o, topic, id))
+	return s, err
+}
+
+// Subscriptions lists a topic's subscriptions in order of creation, those
+// behind after, at most limit.
+func (t *Topics) Subscriptions(o Owner, topic string, after queue.ID, limit int) ([]Subscription, error) {
+	if _, err := t.Topic(o, topic); err != nil {
+		return nil, err
+	}
+	var from []byte
+	if !after.IsZero() {
+		from = subscriptionKey(o, topic, after)
+	}
+	return list[Subscription](t, subscriptionsPrefix(o, topic), from, limit)
+}
+
+// Unsubscribe removes a subscription. Durable on return.
+func (t *Topics) Unsubscribe(ctx context.Context, o Owner, id queue.ID) error {
+	s, err := t.Subscription(o, id)
+	if err != nil {
+		return err
+	}
+	b := &queue.Batch{}
+	removeSubscription(b, o, s)
+	_, err = t.store.Commit(ctx, queue.Registry, b)
+	return err
+}
+
+func removeSubscription(b *queue.Batch, o Owner, s Subscription) {
+	b.Remove(subscriptionKey(o, s.Topic, s.ID))
+	b.Remove(subscriptionTopicKey(o, s.ID))
+	b.Remove(endpointKey(o, s.Topic, s.Protocol, s.Account, s.Endpoint))
+}
+
+// disable marks a subscription's endpoint dead, unless it was registered anew
+// after the provider's evidence.
+func (t *Topics) disable(ctx context.Context, o Owner, topic string, id queue.ID, err *channels.Error) error {
+	key := subscriptionKey(o, topic, id)
+	s, rev, e := get[Subscription](t.store, queue.Registry, key)
+	if errors.Is(e, ErrNotFound) {
+		return nil
+	}
+	if e != nil {
+		return e
+	}
+	if s.Disabled != "" || (!err.Since.IsZero() && s.Created.After(err.Since)) {
+		return nil
+	}
+	s.Disabled, s.DisabledSince = err.Provider+": "+err.Code, t.store.Now().UTC()
+	b := &queue.Batch{}
+	b.Expect(key, rev)
+	put(b, key, s)
+	_, e = t.store.Commit(ctx, queue.Registry, b)
+	return e
+}

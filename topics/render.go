@@ -1,0 +1,144 @@
+package topics
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// PublishName and DeliveryName are the native forms of ids.
+func PublishName(id queue.ID) string { return "pub_" + id.WithOrdinal(0).Hex() }
+
+// DeliveryName is a delivery's id as the native API and webhooks show it.
+func DeliveryName(id queue.ID) string { return "dlv_" + id.Hex() }
+
+func statusCode(status int) string { return strconv.Itoa(status) }
+
+// render makes the delivery a channel sends.
+func (t *Topics) render(l *loaded, s Subscription, e channels.Entry, try int) (channels.Delivery, error) {
+	c, err := t.contentFor(l, s.Protocol)
+	if err != nil {
+		return channels.Delivery{}, err
+	}
+	d := channels.Delivery{
+		ID: e.ID, Publish: l.ID, Try: try, Topic: l.Topic, Endpoint: s.Endpoint, Lane: l.Lane,
+		PublishedAt: l.Created, Expires: l.ExpiresAt, Content: c, Attributes: l.content.Attributes,
+		Group: l.content.Group, CollapseID: l.content.CollapseID, Secrets: s.Secrets,
+	}
+	if !s.ID.IsZero() {
+		d.Subscription = "sub_" + s.ID.Hex()
+	}
+	if c.Payload == nil && machine(s.Protocol) {
+		d.Content.Payload, d.Content.ContentType = payload(l.Publish, &l.content, s, e.ID, c)
+	}
+	if info, ok := t.Accounts.Account(e.Account); ok && t.CallbackURL != nil {
+		d.CallbackURL = t.CallbackURL(info, e.ID, try)
+	}
+	if t.UnsubscribeURL != nil && !s.ID.IsZero() && s.Protocol == Email {
+		d.UnsubscribeURL = t.UnsubscribeURL(e.ID)
+	}
+	return d, nil
+}
+
+func machine(protocol string) bool {
+	switch protocol {
+	case HTTP, HTTPS, SQS, Lambda:
+		return true
+	}
+	return false
+}
+
+// templateChannel is the name templates know a protocol's parts by.
+func templateChannel(protocol string) string {
+	switch protocol {
+	case Application:
+		return "push"
+	case HTTP, HTTPS:
+		return "webhook"
+	case SQS:
+		return "queue"
+	case Lambda:
+		return "function"
+	}
+	return protocol
+}
+
+// contentFor is what a publish says on one protocol.
+func (t *Topics) contentFor(l *loaded, protocol string) (channels.Content, error) {
+	c := channels.Content{Subject: l.content.Subject, Text: l.content.Message, HTML: l.content.HTML}
+	if l.template != nil {
+		out, err := l.template.Render(templateChannel(protocol), l.content.Data)
+		if err != nil {
+			return c, err
+		}
+		c.Subject, c.Text, c.HTML = out.Subject, out.Text, out.HTML
+	}
+	o, ok := l.content.Overrides[protocol]
+	if !ok {
+		return c, nil
+	}
+	if o.Subject != "" {
+		c.Subject = o.Subject
+	}
+	if o.Message != "" {
+		c.Text = o.Message
+	}
+	if o.HTML != "" {
+		c.HTML = o.HTML
+	}
+	if o.Payload != nil {
+		c.Payload = o.Payload
+	}
+	return c, nil
+}
+
+// Envelope is what machines get unless their subscription is raw.
+type Envelope struct {
+	Type       string                        `json:"type"` // always "notification"
+	ID         string                        `json:"id"`   // the delivery
+	Publish    string                        `json:"publish_id"`
+	Topic      string                        `json:"topic,omitempty"`
+	Subject    string                        `json:"subject,omitempty"`
+	Message    string                        `json:"message"`
+	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
+	Timestamp  time.Time                     `json:"timestamp"`
+}
+
+// payload is the body for a machine and its content type.
+func payload(p Publish, c *content, s Subscription, id queue.ID, said channels.Content) ([]byte, string) {
+	if s.Raw {
+		if json.Valid([]byte(said.Text)) {
+			return []byte(said.Text), "application/json"
+		}
+		return []byte(said.Text), "text/plain; charset=utf-8"
+	}
+	body, _ := json.Marshal(Envelope{ // strings and times: cannot fail
+		Type: "notification", ID: DeliveryName(id), Publish: PublishName(id), Topic: p.Topic, Subject: said.Subject,
+		Message: said.Text, Attributes: c.Attributes, Timestamp: p.Created,
+	})
+	return body, "application/json"
+}
+
+// queueBody is the copy of the message a queue of this gateway gets.
+func (t *Topics) queueBody(p *Publish, c *content, s Subscription, id queue.ID) []byte {
+	l := &loaded{Publish: *p, content: *c}
+	if p.Template != "" {
+		tpl, err := t.compiled(p.Owner, p.Template, p.TemplateVersion)
+		if err == nil {
+			l.template = tpl
+		}
+	}
+	said, err := t.contentFor(l, SQS)
+	if err != nil {
+		// The template was rendered for every channel when the publish was accepted.
+		t.log.Error("template failed for a queue", "delivery", id, "error", err)
+	}
+	if said.Payload != nil {
+		return said.Payload
+	}
+	body, _ := payload(*p, c, s, id, said)
+	return body
+}

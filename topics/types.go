@@ -1,0 +1,212 @@
+package topics
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// Topic is what publishers talk to.
+type Topic struct {
+	Name        string            `json:"name"`
+	DisplayName string            `json:"display_name,omitempty"`
+	OnUncertain OnUncertain       `json:"on_uncertain,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Created     time.Time         `json:"created"`
+}
+
+// OnUncertain says what becomes of a delivery whose answer was lost. The
+// default is by protocol: push is sent again under its collapse id, SMS and
+// mail are held for evidence and then dropped.
+type OnUncertain string
+
+// The choices.
+const (
+	OnUncertainDefault OnUncertain = ""
+	Resend             OnUncertain = "resend"
+	HoldUncertain      OnUncertain = "hold"
+	DropUncertain      OnUncertain = "drop"
+)
+
+// Protocols of subscriptions and direct publishes.
+const (
+	SMS         = "sms"
+	Application = "application"
+	Email       = "email"
+	HTTP        = "http"
+	HTTPS       = "https"
+	SQS         = "sqs"
+	Lambda      = "lambda"
+)
+
+// Protocols are all protocols.
+func Protocols() []string { return []string{SMS, Application, Email, HTTP, HTTPS, SQS, Lambda} }
+
+// Subscription ties an endpoint to a topic. It is unique by topic, protocol,
+// account and normalised endpoint.
+type Subscription struct {
+	ID        queue.ID `json:"id"`
+	Topic     string   `json:"topic"`
+	Protocol  string   `json:"protocol"`
+	Endpoint  string   `json:"endpoint"` // normal form
+	Group     string   `json:"group"`
+	Account   string   `json:"account,omitempty"`   // "" for a queue of this gateway
+	Recipient string   `json:"recipient,omitempty"` // the person
+	// Raw sends the message itself instead of the JSON envelope to machines.
+	Raw     bool                  `json:"raw,omitempty"`
+	Retry   *channels.RetryPolicy `json:"retry,omitempty"`
+	Secrets []string              `json:"secrets,omitempty"` // webhook signing keys, newest first
+	Created time.Time             `json:"created"`
+	// Disabled says why the endpoint gets nothing any more; "" if it does.
+	Disabled      string    `json:"disabled,omitempty"`
+	DisabledSince time.Time `json:"disabled_since,omitzero"`
+}
+
+// Target is one endpoint published to directly.
+type Target struct {
+	Protocol string `json:"protocol"`
+	Endpoint string `json:"endpoint"`
+	Account  string `json:"account,omitempty"`
+}
+
+// Override replaces parts of the message for one protocol.
+type Override struct {
+	Subject string          `json:"subject,omitempty"`
+	Message string          `json:"message,omitempty"`
+	HTML    string          `json:"html,omitempty"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+}
+
+// Request is a publish as it is asked for.
+type Request struct {
+	Owner   Owner
+	Topic   string  // or
+	To      *Target // one endpoint
+	Subject string
+	Message string
+	HTML    string
+	// Overrides by protocol.
+	Overrides       map[string]Override
+	Template        string
+	TemplateVersion int // 0: the latest
+	Data            map[string]any
+	Attributes      map[string]channels.Attribute
+	Lane            channels.Lane
+	ExpiresAt       time.Time
+	SendAt          time.Time
+	Group           string // FIFO group or tenant, for queues
+	CollapseID      string
+	// IdempotencyKey makes a repeat within the TTL return the first publish.
+	IdempotencyKey string
+}
+
+// Phase of a publish's life.
+type Phase string
+
+// The phases.
+const (
+	Scheduled Phase = "scheduled" // send_at lies ahead
+	Expanding Phase = "expanding" // the audience is being walked
+	Expanded  Phase = "expanded"  // the audience is final
+	Completed Phase = "completed" // every delivery is final
+)
+
+// Control is what an operator asked of a publish.
+type Control string
+
+// The controls.
+const (
+	Running Control = ""
+	Paused  Control = "paused"
+	Stopped Control = "cancelled"
+)
+
+// Publish is one accepted request.
+type Publish struct {
+	ID              queue.ID      `json:"id"`
+	Owner           Owner         `json:"owner"`
+	Topic           string        `json:"topic,omitempty"`
+	Lane            channels.Lane `json:"lane"`
+	Phase           Phase         `json:"phase"`
+	Control         Control       `json:"control,omitempty"`
+	OnUncertain     OnUncertain   `json:"on_uncertain,omitempty"`
+	Template        string        `json:"template,omitempty"`
+	TemplateVersion int           `json:"template_version,omitempty"`
+	Created         time.Time     `json:"created"`
+	SendAt          time.Time     `json:"send_at,omitzero"`
+	ExpiresAt       time.Time     `json:"expires_at,omitzero"`
+	CompletedAt     time.Time     `json:"completed_at,omitzero"`
+	// Audience is the boundary: subscriptions with an ID up to it belong to it.
+	Audience queue.ID `json:"audience"`
+	// Cursor is the last subscription key the expander looked at.
+	Cursor []byte `json:"cursor,omitempty"`
+	// Next is the ordinal of the next delivery.
+	Next uint32 `json:"next"`
+}
+
+// content is what a publish says, kept apart from its record.
+type content struct {
+	To         *Target                       `json:"to,omitempty"`
+	Subject    string                        `json:"subject,omitempty"`
+	Message    string                        `json:"message,omitempty"`
+	HTML       string                        `json:"html,omitempty"`
+	Overrides  map[string]Override           `json:"overrides,omitempty"`
+	Data       map[string]any                `json:"data,omitempty"`
+	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
+	Group      string                        `json:"group,omitempty"`
+	CollapseID string                        `json:"collapse_id,omitempty"`
+}
+
+// deliveryRecord is where one delivery stands.
+type deliveryRecord struct {
+	State    State     `json:"s"`
+	Try      int       `json:"t,omitempty"` // attempts begun that count
+	Protocol string    `json:"p"`
+	Account  string    `json:"a,omitempty"`
+	Sub      queue.ID  `json:"u,omitzero"` // zero: the publish's direct target
+	Group    string    `json:"g,omitempty"`
+	Waiting  bool      `json:"w,omitempty"` // queued for a retry
+	At       time.Time `json:"at"`          // last change
+	Kind     string    `json:"k,omitempty"` // of the last failure
+	Code     string    `json:"c,omitempty"`
+	Reason   string    `json:"r,omitempty"`
+	Provider string    `json:"id,omitempty"` // the provider's id
+	Failures int       `json:"f,omitempty"`  // attempts recorded as failed
+}
+
+// Delivery is one publish for one endpoint, as the API shows it.
+type Delivery struct {
+	ID           queue.ID
+	State        State
+	Try          int
+	Protocol     string
+	Account      string
+	Subscription queue.ID
+	At           time.Time
+	Kind         string
+	Code         string
+	Reason       string
+	ProviderID   string
+	NextAttempt  bool // queued for a retry
+}
+
+// FailedAttempt is the small record a failed attempt leaves.
+type FailedAttempt struct {
+	Try     int           `json:"try"`
+	At      time.Time     `json:"at"`
+	Account string        `json:"account"`
+	Kind    channels.Kind `json:"kind"`
+	Status  int           `json:"status,omitempty"`
+	Code    string        `json:"code,omitempty"`
+	Text    string        `json:"text,omitempty"`
+	TookMS  int64         `json:"took_ms"`
+}
+
+func (r *deliveryRecord) show(id queue.ID) Delivery {
+	return Delivery{
+		ID: id, State: r.State, Try: r.Try, Protocol: r.Protocol, Account: r.Account, Subscription: r.Sub,
+		At: r.At, Kind: r.Kind, Code: r.Code, Reason: r.Reason, ProviderID: r.Provider, NextAttempt: r.Waiting,
+	}
+}
