@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ErrNoAccount: the pool has no account of that name. The error returned names it.
+// ErrNoAccount tells that the pool has no account of that name. The error returned names it.
 var ErrNoAccount = errors.New("no such account")
 
 // AccountOptions describe an account: a provider's credentials (in its

@@ -22,7 +22,6 @@ type step struct {
 	state    state    // of a leased message
 	content  *content // of one that becomes a dead letter
 	dead     *queueDef
-	sum      int64
 	removed  [][]byte // full keys
 	counters [][]byte
 }

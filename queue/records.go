@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -37,7 +38,7 @@ func (w *writer) revisionOf(key []byte) (uint64, error) {
 	}
 	w.buf = recordKey(w.buf[:0], w.sh.prefix, tableRecord, key)
 	v, closer, err := w.db.Get(w.buf)
-	if err == pebble.ErrNotFound {
+	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil
 	}
 	if err != nil {

@@ -48,7 +48,6 @@ type request struct {
 type inbox struct {
 	mu      sync.Mutex
 	waiting []*request
-	spare   []*request
 	closed  bool
 	bell    chan struct{} // holds one ring
 }

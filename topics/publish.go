@@ -25,14 +25,20 @@ type idempotencyRecord struct {
 // Idempotency-Key was seen before and the first publish is returned. A request
 // that can never succeed is a FieldError, and nothing is written.
 func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed bool, err error) {
-	c, err := t.check(&req)
-	if err != nil {
-		return Publish{}, false, err
-	}
 	shard := t.place(req)
 	fingerprint := ""
 	if req.IdempotencyKey != "" {
-		fingerprint = fingerprintOf(req)
+		fingerprint = fingerprintOf(req) // as it came: checking fills it in
+	}
+	// A repeat gets its answer whatever has changed since: the deadline has
+	// passed, the template has a newer version, the topic is gone.
+	first, _, err := t.remembered(req, shard, fingerprint)
+	if err != nil || !first.ID.IsZero() {
+		return first, err == nil, err
+	}
+	c, err := t.check(&req)
+	if err != nil {
+		return Publish{}, false, err
 	}
 	for {
 		first, rev, err := t.remembered(req, shard, fingerprint)

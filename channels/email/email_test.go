@@ -74,11 +74,14 @@ func TestPolicyRefusalsEscalate(t *testing.T) {
 	t.Parallel()
 	sb := start(t)
 	ch := open(t, options(t, sb))
-	sb.Script(sandbox.ProviderSMTP, "ann@example.com", sandbox.Answer{Status: 550, Code: "5.7.1"})
-	_, err := ch.Deliver(t.Context(), channeltest.Delivery("ann@example.com", 1))
-	got := fault(t, err)
-	require.NotNil(t, got.Escalate)
-	require.Equal(t, channels.AccountFault, got.Escalate.Kind)
+	for _, code := range []string{"5.7.1", "5.1.7", "5.1.8"} {
+		sb.Script(sandbox.ProviderSMTP, "ann@example.com", sandbox.Answer{Status: 550, Code: code})
+		_, err := ch.Deliver(t.Context(), channeltest.Delivery("ann@example.com", 1))
+		got := fault(t, err)
+		require.Equal(t, channels.Rejected, got.Kind)
+		require.NotNil(t, got.Escalate, code)
+		require.Equal(t, channels.AccountFault, got.Escalate.Kind)
+	}
 }
 
 func TestCheckEndpointNormalForm(t *testing.T) {

@@ -85,13 +85,15 @@ var (
 
 // New makes the channel. The error names the option that is wrong.
 func New(o Options) (*Channel, error) {
-	for name, missing := range map[string]bool{
-		"Region": o.Region == "", "AccessKeyID": o.AccessKeyID == "",
-		"SecretAccessKey": o.SecretAccessKey == "", "Book": o.Book == nil,
-	} {
-		if missing {
-			return nil, fmt.Errorf("function: %s is required", name)
-		}
+	switch {
+	case o.Region == "":
+		return nil, errors.New("function: Region is required")
+	case o.AccessKeyID == "":
+		return nil, errors.New("function: AccessKeyID is required")
+	case o.SecretAccessKey == "":
+		return nil, errors.New("function: SecretAccessKey is required")
+	case o.Book == nil:
+		return nil, errors.New("function: Book is required")
 	}
 	if o.InvocationType == "" {
 		o.InvocationType = Event

@@ -33,8 +33,8 @@ const Provider = "apns"
 // Apple's two environments. A device token is good in one of them only: the
 // one its app was signed for (TestFlight and the App Store: production).
 const (
-	Production = apns2.HostProduction
-	Sandbox    = apns2.HostDevelopment
+	Production  = apns2.HostProduction
+	Development = apns2.HostDevelopment // Apple also calls it the sandbox
 )
 
 var (

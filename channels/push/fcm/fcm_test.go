@@ -14,7 +14,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 )
 
-func start(t *testing.T) *sandbox.Server {
+func start(t testing.TB) *sandbox.Server {
 	t.Helper()
 	sb, err := sandbox.Start(sandbox.Options{})
 	require.NoError(t, err)
@@ -22,7 +22,7 @@ func start(t *testing.T) *sandbox.Server {
 	return sb
 }
 
-func book(t *testing.T) *channels.ErrorBook {
+func book(t testing.TB) *channels.ErrorBook {
 	t.Helper()
 	b, err := channels.NewErrorBook(nil)
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func book(t *testing.T) *channels.ErrorBook {
 }
 
 // open makes a channel for the sandbox; change may alter its options.
-func open(t *testing.T, sb *sandbox.Server, change func(*fcm.Options)) *fcm.Channel {
+func open(t testing.TB, sb *sandbox.Server, change func(*fcm.Options)) *fcm.Channel {
 	t.Helper()
 	o := fcm.Options{CredentialsJSON: sb.FCM.CredentialsJSON(), Endpoint: sb.FCM.URL, Book: book(t)}
 	if change != nil {
@@ -129,6 +129,15 @@ func TestDelivery(t *testing.T) {
 		sb.Script(fcm.Provider, device(2), sandbox.Answer{Code: "QUOTA_EXCEEDED"})
 		_, err := ch.Deliver(t.Context(), channeltest.Delivery(device(2), 2))
 		require.Equal(t, time.Minute, failure(t, err).Wait)
+	})
+	t.Run("the SDK's own repeating, which takes 7 seconds, is out of the way", func(t *testing.T) {
+		for i, a := range []sandbox.Answer{{Code: "UNAVAILABLE"}, {Drop: sandbox.DropBefore}} {
+			sb.Script(fcm.Provider, device(20+i), a)
+			begin := time.Now()
+			_, err := ch.Deliver(t.Context(), channeltest.Delivery(device(20+i), i))
+			require.Error(t, err)
+			require.Less(t, time.Since(begin), 5*time.Second)
+		}
 	})
 	t.Run("many bad tokens are the account's fault", func(t *testing.T) {
 		for i, code := range []string{"SENDER_ID_MISMATCH", "INVALID_ARGUMENT:message.token"} {

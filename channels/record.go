@@ -1,0 +1,70 @@
+package channels
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// record commits the outcomes, in one batch if nothing is in the way.
+func (s *sending) record(as []*attempt) {
+	if len(as) > 1 {
+		err := s.commit(as)
+		if err == nil || s.pool.ended(err) {
+			return
+		}
+	}
+	for _, a := range as {
+		s.recordOne(a)
+	}
+}
+
+func (s *sending) recordOne(a *attempt) {
+	var err error
+	for range recordTries {
+		if err = s.commit([]*attempt{a}); !errors.Is(err, queue.ErrConflict) {
+			break
+		}
+	}
+	if err == nil || s.pool.ended(err) {
+		return
+	}
+	log := s.pool.log.With("account", s.name, "id", a.e.ID, "err", err)
+	if errors.Is(err, queue.ErrStaleHandle) {
+		log.Warn("outcome came after the lease had ended")
+		s.pool.late(context.WithoutCancel(s.pool.hard), a.e, a.o)
+		return
+	}
+	log.Error("outcome cannot be recorded; the lease will end")
+}
+
+func (s *sending) commit(as []*attempt) error {
+	b := new(queue.Batch)
+	for _, a := range as {
+		if err := s.pool.desk.Record(b, a.e, a.o); err != nil {
+			return err
+		}
+	}
+	if b.Len() > 0 {
+		if _, err := s.pool.store.Commit(context.Background(), as[0].e.Handle.Shard(), b); err != nil {
+			return err
+		}
+	}
+	for _, a := range as {
+		if a.o.Verdict.final() {
+			s.pool.settled(a.e.ID)
+		}
+	}
+	return nil
+}
+
+// final tells whether nothing follows of itself.
+func (v Verdict) final() bool {
+	switch v.Action {
+	case Done, DeadLetter, Expire, Suppress, Cancel:
+		return true
+	case Send, Retry, Hold, Pause, Unsure, Drop:
+	}
+	return false
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestDemoEndsAsExpected(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := command(t, "demo")
+	require.Zero(t, code, "%s%s", stdout, stderr)
+	require.Contains(t, stdout, "sent 2, delivered 9, failed 2")
+}
+
+func TestDemoPublishesAFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "alerts.ndjson")
+	require.NoError(t, os.WriteFile(file, []byte(`{"to": {"protocol": "sms", "endpoint": "+15005550101"}, "message": "hello"}`+"\n"), 0o600))
+	code, stdout, stderr := command(t, "demo", "--data", file)
+	require.Zero(t, code, "%s%s", stdout, stderr)
+
+	require.NoError(t, os.WriteFile(file, []byte(`{"message": "to nobody"}`), 0o600))
+	code, _, stderr = command(t, "demo", "--data", file)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "line 1")
+}
+
+func TestConfigCommands(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "fanfare.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("listen: 127.0.0.1:1\nstore:\n  shards: 1000\n"), 0o600))
+	code, _, stderr := command(t, "config", "check", "--config", file)
+	require.Equal(t, exitProblems, code)
+	require.Contains(t, stderr, "store.shards")
+	code, stdout, _ := command(t, "config", "schema")
+	require.Zero(t, code)
+	require.Contains(t, stdout, "admin_listen")
+	code, _, _ = command(t, "serve", "--nonsense")
+	require.Equal(t, exitUsage, code)
+	code, stdout, _ = command(t, "version")
+	require.Zero(t, code)
+	require.Equal(t, "dev\n", stdout)
+}

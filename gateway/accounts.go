@@ -1,0 +1,234 @@
+package gateway
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/downstream"
+	"github.com/fanfare-gateway/fanfare/channels/email"
+	"github.com/fanfare-gateway/fanfare/channels/function"
+	"github.com/fanfare-gateway/fanfare/channels/push/apns"
+	"github.com/fanfare-gateway/fanfare/channels/push/fcm"
+	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/channels/sms"
+	"github.com/fanfare-gateway/fanfare/channels/webhook"
+	"github.com/fanfare-gateway/fanfare/config"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// accountName is an account's name in queues, metrics and the API.
+func accountName(a config.Account) string { return a.Provider + "/" + a.Name }
+
+// maker makes channels from configured accounts.
+type maker struct {
+	book   *channels.ErrorBook
+	guard  channels.Guard
+	tokens map[string]*apns.Tokens
+}
+
+func newMaker(cfg config.Config) (*maker, error) {
+	var rows []byte
+	if cfg.ErrorBook != "" {
+		var err error
+		if rows, err = os.ReadFile(filepath.Clean(cfg.ErrorBook)); err != nil {
+			return nil, fmt.Errorf("error_book: %w", err)
+		}
+	}
+	book, err := channels.NewErrorBook(rows)
+	if err != nil {
+		return nil, err
+	}
+	m := &maker{book: book, tokens: map[string]*apns.Tokens{}}
+	for _, text := range cfg.Egress.Allow {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("egress.allow: %w", err)
+		}
+		m.guard.Allow = append(m.guard.Allow, p)
+	}
+	return m, nil
+}
+
+// options are what the pool needs of an account.
+func (m *maker) options(a config.Account) (channels.AccountOptions, error) {
+	ch, err := m.channel(a)
+	if err != nil {
+		return channels.AccountOptions{}, fmt.Errorf("account %s: %w", accountName(a), err)
+	}
+	o := channels.AccountOptions{
+		Name: accountName(a), Protocol: a.Protocol(), Provider: a.Provider, Channel: ch,
+		Limits: channels.Limits{Rate: a.Rate, Burst: a.Burst, Concurrency: a.Concurrency, PerGroup: a.PerGroup, Timeout: a.Timeout},
+	}
+	switch a.Provider {
+	case sandbox.ProviderWebhook:
+		o.Protocol, o.Idempotent = topics.Webhook, true
+	case sandbox.ProviderSQS, sandbox.ProviderLambda:
+		o.Idempotent = true
+	case sandbox.ProviderAPNs, sandbox.ProviderFCM, sandbox.ProviderTwilio:
+		if o.Limits.PerGroup == 0 { // one group is the whole app, or a whole country
+			o.Limits.PerGroup = a.Concurrency
+		}
+	}
+	return o, nil
+}
+
+// channel makes the concrete channel of an account.
+func (m *maker) channel(a config.Account) (channels.Channel, error) {
+	switch a.Provider {
+	case sandbox.ProviderTwilio:
+		c := a.Twilio
+		return sms.New(sms.Options{
+			AccountSID: c.AccountSID, AuthToken: string(c.AuthToken), APIKey: c.APIKey, APISecret: string(c.APISecret),
+			From: c.From, MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Book: m.book, Timeout: a.Timeout,
+		})
+	case sandbox.ProviderAPNs:
+		return m.apns(a)
+	case sandbox.ProviderFCM:
+		c := a.FCM
+		return fcm.New(fcm.Options{CredentialsJSON: []byte(c.Credentials), ProjectID: c.ProjectID, Endpoint: c.Endpoint, Book: m.book})
+	case sandbox.ProviderSMTP:
+		return m.email(a)
+	case sandbox.ProviderWebhook:
+		roots, err := rootCAs(a.Webhook.CA)
+		if err != nil {
+			return nil, err
+		}
+		return webhook.New(webhook.Options{Book: m.book, Guard: m.guard, RootCAs: roots, Timeout: a.Timeout})
+	case sandbox.ProviderSQS:
+		c := a.SQS
+		return downstream.New(downstream.Options{
+			Region: c.Region, AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey),
+			SessionToken: string(c.SessionToken), Endpoint: c.Endpoint, Control: m.guard.Control, Book: m.book,
+		})
+	case sandbox.ProviderLambda:
+		c := a.Lambda
+		return function.New(function.Options{
+			Region: c.Region, AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey),
+			SessionToken: string(c.SessionToken), Endpoint: c.Endpoint, InvocationType: c.InvocationType, Book: m.book,
+		})
+	}
+	return nil, fmt.Errorf("provider %q is unknown", a.Provider)
+}
+
+func (m *maker) apns(a config.Account) (channels.Channel, error) {
+	c := a.APNs
+	roots, err := rootCAs(c.CA)
+	if err != nil {
+		return nil, err
+	}
+	host := c.Host
+	if host == "" && c.Sandbox {
+		host = apns.Development
+	}
+	return apns.New(apns.Options{
+		Topic: c.Topic, Key: []byte(c.Key), KeyID: c.KeyID, TeamID: c.TeamID, Certificate: []byte(c.Certificate),
+		CertificateKey: []byte(c.CertificateKey), Host: host, RootCAs: roots, Book: m.book, Timeout: a.Timeout,
+	})
+}
+
+func (m *maker) email(a config.Account) (channels.Channel, error) {
+	c := a.SMTP
+	roots, err := rootCAs(c.CA)
+	if err != nil {
+		return nil, err
+	}
+	return email.New(email.Options{
+		Host: c.Host, Port: c.Port, TLS: email.TLSMode(c.TLS), RootCAs: roots, Username: c.Username,
+		Password: string(c.Password), From: c.From, MaxConns: a.Concurrency, Book: m.book,
+		DKIM: email.DKIM{Domain: c.DKIM.Domain, Selector: c.DKIM.Selector, Key: string(c.DKIM.Key)},
+	})
+}
+
+func rootCAs(pem config.PEM) (*x509.CertPool, error) {
+	if pem == "" {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(pem)) {
+		return nil, errors.New("ca: holds no certificate in PEM")
+	}
+	return pool, nil
+}
+
+// setAccounts makes the pool's accounts those of the configuration. All
+// channels are made before the first is put, so a bad account changes nothing.
+func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
+	m, err := newMaker(cfg)
+	if err != nil {
+		return err
+	}
+	var all []channels.AccountOptions
+	var errs []error
+	for _, a := range cfg.Accounts {
+		o, err := m.options(a)
+		errs = append(errs, err)
+		all = append(all, o)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	keep := map[string]bool{}
+	for _, o := range all {
+		keep[o.Name] = true
+		if err := g.pool.Put(ctx, o); err != nil {
+			return err
+		}
+	}
+	for _, st := range g.pool.States() {
+		if !keep[st.Name] {
+			g.pool.Remove(st.Name)
+		}
+	}
+	g.book = m.book
+	return nil
+}
+
+// SandboxAccounts are accounts for every fake of a sandbox, as configuration.
+func SandboxAccounts(sb *sandbox.Server) []config.Account {
+	host, port, _ := net.SplitHostPort(sb.SMTP.Addr) // the sandbox's own address
+	smtpPort, _ := strconv.Atoi(port)
+	account := func(provider string) config.Account {
+		return config.Account{Name: "sandbox", Provider: provider, Concurrency: 16, Timeout: 10e9}
+	}
+	t, a, f, s, w, q, l := account("twilio"), account("apns"), account("fcm"), account("smtp"), account("webhook"), account("sqs"), account("lambda")
+	t.Twilio = &config.Twilio{AccountSID: sb.Twilio.AccountSID, AuthToken: config.Secret(sb.Twilio.AuthToken), From: sb.Twilio.From, BaseURL: sb.Twilio.URL}
+	a.APNs = &config.APNs{Topic: sb.APNs.Topic, Key: config.Secret(sb.APNs.KeyPEM), KeyID: sb.APNs.KeyID, TeamID: sb.APNs.TeamID, Host: sb.APNs.URL, CA: config.PEM(sb.APNs.CAPEM)}
+	f.FCM = &config.FCM{Credentials: config.Secret(sb.FCM.CredentialsJSON()), Endpoint: sb.FCM.URL}
+	s.SMTP = &config.SMTP{
+		Host: host, Port: smtpPort, TLS: "starttls", Username: sb.SMTP.Username, Password: config.Secret(sb.SMTP.Password),
+		From: "Fanfare <alerts@fanfare.example>", CA: config.PEM(sb.SMTP.CAPEM), EventsSecret: "sandbox-events",
+	}
+	w.Webhook = &config.Webhook{CA: config.PEM(sb.Webhook.CAPEM)}
+	q.SQS = &config.SQS{Region: sb.SQS.Region, AccessKeyID: sb.SQS.AccessKeyID, SecretAccessKey: config.Secret(sb.SQS.SecretAccessKey), Endpoint: sb.SQS.URL}
+	l.Lambda = &config.Lambda{Region: sb.Lambda.Region, AccessKeyID: sb.Lambda.AccessKeyID, SecretAccessKey: config.Secret(sb.Lambda.SecretAccessKey), Endpoint: sb.Lambda.URL, InvocationType: "Event"}
+	return []config.Account{t, a, f, s, w, q, l}
+}
+
+// recipientGuard is topics' guard by the configuration; nil if there is none.
+func recipientGuard(g config.Guard) func(protocol, endpoint string) (string, bool) {
+	if len(g.Only) == 0 && len(g.Redirect) == 0 {
+		return nil
+	}
+	parts := make([]string, len(g.Only))
+	for i, pattern := range g.Only {
+		parts[i] = strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*")
+	}
+	only := regexp.MustCompile("^(?:" + strings.Join(parts, "|") + ")$")
+	return func(protocol, endpoint string) (string, bool) {
+		if len(g.Only) > 0 && only.MatchString(endpoint) {
+			return "", true
+		}
+		to := g.Redirect[protocol]
+		return to, to != ""
+	}
+}

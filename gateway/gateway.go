@@ -1,0 +1,277 @@
+// Package gateway puts the parts together and runs them: the store, the
+// accounts and their workers, topics, the listeners. Only here are concrete
+// channels named.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/config"
+	"github.com/fanfare-gateway/fanfare/gateway/callback"
+	"github.com/fanfare-gateway/fanfare/gateway/rest"
+	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// Options configure New.
+type Options struct {
+	Config  config.Config
+	Logger  *slog.Logger
+	Version string
+	// Sandbox, if set, stands for all providers: the configuration's accounts
+	// are replaced by SandboxAccounts.
+	Sandbox *sandbox.Server
+}
+
+// Gateway is a whole running Fanfare. Several may run in one process on
+// different stores.
+type Gateway struct {
+	opts     Options
+	log      *slog.Logger
+	store    *queue.Store
+	pool     *channels.Pool
+	topics   *topics.Topics
+	book     *channels.ErrorBook
+	registry *prometheus.Registry
+
+	public, admin net.Listener
+	api           atomic.Pointer[http.Handler]
+	draining      atomic.Bool
+	reloads       reloadMetrics
+}
+
+// New opens the store, settles what an earlier process left behind and opens
+// the listeners; nothing is served before Run. Close or Run must follow.
+func New(ctx context.Context, o Options) (g *Gateway, err error) {
+	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry()}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.Close())
+		}
+	}()
+	if err := g.listen(); err != nil {
+		return g, err
+	}
+	cfg := g.adjusted(o.Config)
+	if err := g.open(ctx, cfg); err != nil {
+		return g, err
+	}
+	if err := g.setAccounts(ctx, cfg); err != nil {
+		return g, err
+	}
+	if err := g.recover(ctx); err != nil {
+		return g, err
+	}
+	if o.Sandbox != nil {
+		o.Sandbox.SMTP.Events(g.URL()+"/callbacks/smtp/sandbox", "sandbox-events")
+	}
+	return g, g.setHandler(cfg)
+}
+
+func (g *Gateway) listen() (err error) {
+	if g.public, err = net.Listen("tcp", g.opts.Config.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if g.admin, err = net.Listen("tcp", g.opts.Config.AdminListen); err != nil {
+		return fmt.Errorf("admin_listen: %w", err)
+	}
+	if len(g.opts.Config.Keys) == 0 && !g.public.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return fmt.Errorf("listen: %s is not a loopback address, and without any API key (keys) only loopback is served", g.public.Addr())
+	}
+	return nil
+}
+
+// adjusted is the configuration with what the sandbox replaces.
+func (g *Gateway) adjusted(cfg config.Config) config.Config {
+	if g.opts.Sandbox == nil {
+		return cfg
+	}
+	cfg.Accounts = SandboxAccounts(g.opts.Sandbox)
+	cfg.Egress.Allow = []string{"127.0.0.0/8"}
+	cfg.PublicURL = g.URL()
+	return cfg
+}
+
+// open opens the store and what works on it.
+func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
+	g.store, err = queue.Open(cfg.Data, queue.Options{
+		Shards: cfg.Store.Shards, Logger: g.log, MemTable: int(cfg.Store.MemTable), Cache: int64(cfg.Store.Cache),
+		MinFree: uint64(cfg.Store.MinFree), MaxUsed: cfg.Store.MaxUsed,
+	})
+	if err != nil {
+		return fmt.Errorf("open store %s: %w", cfg.Data, err)
+	}
+	g.pool = channels.NewPool(channels.PoolOptions{
+		Store: g.store, Logger: g.log, Metrics: g.registry,
+		Settled: func(ids ...queue.ID) { g.topics.Settled(ids...) },
+	})
+	g.topics, err = topics.New(ctx, topics.Options{
+		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry,
+		Matches: cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
+		MaxMessage: int(cfg.Limits.Message), Retention: cfg.Ledger.Retention, IdempotencyTTL: cfg.Idempotency.TTL,
+		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL),
+	})
+	if err != nil {
+		return err
+	}
+	g.pool.SetDesk(g.topics)
+	g.collect()
+	return nil
+}
+
+// callbackURL makes the links providers report back to.
+func callbackURL(public string) func(channels.AccountState, queue.ID, int) string {
+	if public == "" {
+		return nil
+	}
+	return func(a channels.AccountState, id queue.ID, try int) string {
+		if a.Provider != sandbox.ProviderTwilio {
+			return ""
+		}
+		return fmt.Sprintf("%s/callbacks/%s?d=%s&t=%d", public, a.Name, id.Hex(), try)
+	}
+}
+
+// recover settles what an earlier process left between intent and outcome.
+func (g *Gateway) recover(ctx context.Context) error {
+	for _, a := range g.pool.States() {
+		n, err := g.topics.Recover(ctx, a.Name, a.Idempotent)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			g.log.Warn("attempts of an earlier process may have been sent", "account", a.Name, "uncertain", n)
+		}
+	}
+	return nil
+}
+
+// setHandler builds the public surface of a configuration.
+func (g *Gateway) setHandler(cfg config.Config) error {
+	sources, err := g.callbackSources(cfg)
+	if err != nil {
+		return err
+	}
+	keys := make([]rest.Key, len(cfg.Keys))
+	for i, k := range cfg.Keys {
+		keys[i] = rest.Key{Name: k.Name, Hash: k.Hash, Scopes: k.Scopes, Account: k.Account}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/callbacks/", callback.New(callback.Options{Topics: g.topics, Sources: sources, Owner: topics.DefaultOwner, Logger: g.log}))
+	mux.Handle("/", rest.New(rest.Options{
+		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
+		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log,
+	}))
+	var h http.Handler = mux
+	g.api.Store(&h)
+	return nil
+}
+
+// Reload takes over accounts, limits and keys of another configuration. On an
+// error everything stays as it was.
+func (g *Gateway) Reload(ctx context.Context, cfg config.Config) error {
+	cfg = g.adjusted(cfg)
+	err := g.setAccounts(ctx, cfg)
+	if err == nil {
+		err = g.setHandler(cfg)
+	}
+	g.reloads.note(err, time.Now())
+	return err
+}
+
+// URL is the public listener's address.
+func (g *Gateway) URL() string { return "http://" + g.public.Addr().String() }
+
+// AdminURL is the admin listener's address.
+func (g *Gateway) AdminURL() string { return "http://" + g.admin.Addr().String() }
+
+// Run serves until ctx ends, then drains: it stops accepting, finishes what
+// runs within the drain timeout, gives back leases and closes the store. hard
+// ends the draining at once. A failed store ends Run with queue.ErrStoreFailed.
+func (g *Gateway) Run(ctx, hard context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	failed := make(chan error, 4)
+	public := &http.Server{Handler: http.HandlerFunc(g.serveAPI), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	admin := &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second}
+	var work, observers errgroup.Group
+	try := func(group *errgroup.Group, what string, run func() error) {
+		group.Go(func() error {
+			err := run()
+			if err != nil && !errors.Is(err, http.ErrServerClosed) {
+				err = fmt.Errorf("%s: %w", what, err)
+				failed <- err
+				return err
+			}
+			return nil
+		})
+	}
+	try(&work, "serve", func() error { return public.Serve(g.public) })
+	try(&observers, "serve admin", func() error { return admin.Serve(g.admin) })
+	try(&work, "workers", func() error { return g.pool.Run(background) })
+	try(&work, "topics", func() error { return g.topics.Run(background) })
+
+	var cause error
+	select {
+	case <-ctx.Done():
+		g.log.Info("draining", "timeout", g.opts.Config.DrainTimeout)
+	case cause = <-failed:
+	case <-g.store.Failed():
+		cause = queue.ErrStoreFailed
+	}
+	g.draining.Store(true)
+	g.drain(hard, stop, public)
+	err := work.Wait()
+	_ = admin.Close() // metrics were there to the end; nothing runs behind them any more
+	return errors.Join(cause, err, observers.Wait(), g.Close())
+}
+
+// drain ends the listeners and the workers, softly as long as there is time.
+func (g *Gateway) drain(hard context.Context, stop context.CancelFunc, public *http.Server) {
+	soft, done := context.WithTimeout(hard, g.opts.Config.DrainTimeout)
+	defer done()
+	go func() {
+		<-soft.Done()
+		g.pool.Stop()
+	}()
+	stop()
+	if err := public.Shutdown(soft); err != nil {
+		_ = public.Close() // the drain timeout passed
+	}
+}
+
+func (g *Gateway) serveAPI(w http.ResponseWriter, r *http.Request) { (*g.api.Load()).ServeHTTP(w, r) }
+
+// Close releases the store and the listeners. It is for a Gateway that was not run.
+func (g *Gateway) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{g.public, g.admin} {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if g.store != nil {
+		if err := g.store.Close(); err != nil && !errors.Is(err, queue.ErrClosed) {
+			errs = append(errs, err)
+		}
+		g.store = nil
+	}
+	return errors.Join(errs...)
+}

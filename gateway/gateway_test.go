@@ -1,0 +1,108 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/config"
+	"github.com/fanfare-gateway/fanfare/gateway"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// serve runs a gateway on a folder until the test or stop ends it.
+func serve(t *testing.T, dir string, sb *sandbox.Server) (g *gateway.Gateway, stop func()) {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Listen, cfg.AdminListen, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", dir
+	cfg.Store.MinFree, cfg.Store.MaxUsed = 0, 1
+	g, err := gateway.New(t.Context(), gateway.Options{Config: cfg, Version: "test", Sandbox: sb})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx, context.Background()) }()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			require.NoError(t, <-ended)
+		}
+	}
+	t.Cleanup(stop)
+	return g, stop
+}
+
+func call(t *testing.T, method, url, body string) (int, map[string]any) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	out := map[string]any{}
+	_ = json.Unmarshal(text, &out)
+	if len(out) == 0 {
+		out["text"] = string(text)
+	}
+	return res.StatusCode, out
+}
+
+func TestPublishSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	sb, err := sandbox.Start(sandbox.Options{CallbackDelay: time.Millisecond})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sb.Close()) })
+	dir := t.TempDir()
+	g, stop := serve(t, dir, sb)
+	status, _ := call(t, "POST", g.URL()+"/v1/accounts/twilio/sandbox/pause", "")
+	require.Less(t, status, 300)
+	status, p := call(t, "POST", g.URL()+"/v1/publish", `{"to": {"protocol": "sms", "endpoint": "+15005550101"}, "message": "x"}`)
+	require.Equal(t, http.StatusAccepted, status, p)
+	stop()
+	require.Empty(t, sb.Inbox(sandbox.ProviderTwilio, ""))
+
+	g, _ = serve(t, dir, sb)
+	_, err = sb.Await(t.Context(), sandbox.ProviderTwilio, "+15005550101", 1)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, st := call(t, "GET", g.URL()+"/v1/publishes/"+p["id"].(string), "")
+		return st["ledger"].(map[string]any)["delivered"] == 1.0
+	}, 10*time.Second, 10*time.Millisecond, "the receipt arrives by callback")
+
+	_, m := call(t, "GET", g.AdminURL()+"/metrics", "")
+	for _, name := range []string{"fanfare_queue_depth", "fanfare_ledger_imbalance 0", "fanfare_account_state", "fanfare_dead_letters", "fanfare_attempts_total"} {
+		require.Contains(t, m["text"], name)
+	}
+	status, ready := call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, ready["text"], "account twilio/sandbox: active")
+}
+
+func TestASecondProcessIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	serve(t, dir, nil)
+	cfg := config.Default()
+	cfg.Listen, cfg.AdminListen, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", dir
+	_, err := gateway.New(t.Context(), gateway.Options{Config: cfg})
+	require.ErrorIs(t, err, queue.ErrLocked)
+}
+
+func TestWithoutAccountsAChannelIsAClearError(t *testing.T) {
+	t.Parallel()
+	g, _ := serve(t, t.TempDir(), nil)
+	status, p := call(t, "POST", g.URL()+"/v1/publish", `{"to": {"protocol": "sms", "endpoint": "+15005550101"}, "message": "x"}`)
+	require.Equal(t, http.StatusUnprocessableEntity, status)
+	require.Contains(t, p["detail"], "no account is configured for sms")
+}
