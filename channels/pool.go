@@ -234,8 +234,8 @@ func (p *Pool) Run(ctx context.Context) error {
 	case <-p.store.Failed():
 		fail(queue.ErrStoreFailed)
 	}
-	p.mu.Lock() // whoever was about to start a worker has, and the next one sees the end
-	p.mu.Unlock()
+	p.mu.Lock()   //nolint:staticcheck // whoever was about to start a worker has, and the next one sees the end
+	p.mu.Unlock() //nolint:staticcheck // the empty section is a barrier
 	r.workers.Wait()
 	if err := context.Cause(ctx); errors.Is(err, queue.ErrStoreFailed) || errors.Is(err, queue.ErrClosed) {
 		return fmt.Errorf("deliver: %w", err)

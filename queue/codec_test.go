@@ -50,7 +50,7 @@ func FuzzValues(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := parseContent(b); err == nil {
-			require.Equal(t, c.size(), len(c.append(nil)))
+			require.Len(t, c.append(nil), c.size())
 			again, err := parseContent(c.append(nil))
 			require.NoError(t, err)
 			require.Equal(t, c, again)

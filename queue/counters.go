@@ -40,7 +40,7 @@ func (c *counterCache) load(w *writer, key []byte) (*sum, error) {
 }
 
 // add changes a counter that load brought to hand before.
-func (c *counterCache) add(w *writer, key []byte, delta int64) {
+func (c *counterCache) add(_ *writer, key []byte, delta int64) {
 	s := c.sums[string(key)]
 	c.set(s, s.n+delta)
 }
@@ -54,7 +54,7 @@ func (c *counterCache) set(s *sum, n int64) {
 }
 
 // removePrefix sets counters to zero: those on disk and those at hand.
-func (c *counterCache) removePrefix(w *writer, prefix string, onDisk [][]byte) {
+func (c *counterCache) removePrefix(_ *writer, prefix string, onDisk [][]byte) {
 	for _, k := range onDisk {
 		s := c.sums[string(k)]
 		if s == nil {

@@ -52,7 +52,7 @@ func (e *expiry) next() int64 {
 
 // schedule plans the next look at a line's oldest messages, unless an earlier
 // one is planned. It is called whenever the line's floor may have fallen.
-func (e *expiry) schedule(w *writer, ln *line) {
+func (e *expiry) schedule(_ *writer, ln *line) {
 	if ln.queue == nil || ln.counts.empty() {
 		return
 	}

@@ -163,23 +163,23 @@ func (o *orphansWork) do(w *writer) (answer, error) {
 // Orphans leases to the caller, for visibility, up to max messages of a queue
 // whose leases were taken before this Open, by a process that is gone. The
 // caller settles each by Delete or Retry; leases of later receives are left alone.
-func (s *Store) Orphans(ctx context.Context, queue string, max int, visibility time.Duration) ([]Received, error) {
+func (s *Store) Orphans(ctx context.Context, queue string, limit int, visibility time.Duration) ([]Received, error) {
 	q, err := s.lookup(queue)
 	if err != nil {
 		return nil, err
 	}
-	if max < 1 || max > MaxBatch {
-		return nil, fmt.Errorf("%w: max must be 1 to %d messages, not %d", ErrInvalid, MaxBatch, max)
+	if limit < 1 || limit > MaxBatch {
+		return nil, fmt.Errorf("%w: max must be 1 to %d messages, not %d", ErrInvalid, MaxBatch, limit)
 	}
 	if visibility <= 0 || visibility > MaxVisibility {
 		return nil, fmt.Errorf("%w: visibility must be above 0 and at most %v, not %v", ErrInvalid, MaxVisibility, visibility)
 	}
 	var out []Received
 	for _, sh := range s.shards {
-		if len(out) == max {
+		if len(out) == limit {
 			break
 		}
-		o := &orphansWork{receiveWork{queue: q, max: max - len(out)}, visibility}
+		o := &orphansWork{receiveWork{queue: q, max: limit - len(out)}, visibility}
 		if err := sh.run(ctx, o); err != nil {
 			return out, err
 		}

@@ -37,7 +37,7 @@ func (s *Store) Messages(queue string, shard int, after uint64, fn func(m Peeked
 	}
 	defer s.leave()
 	view := s.db.NewSnapshot()
-	defer view.Close()
+	defer func() { _ = view.Close() }() // only read
 	if !sh.gate.pass() {
 		return s.failure()
 	}

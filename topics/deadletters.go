@@ -171,15 +171,17 @@ func (t *Topics) Redrive(ctx context.Context, r Redrive) (Redriven, error) {
 	return out, err
 }
 
-// redriveStep queues the next tenth of a second's worth of dead letters.
+// redriveStep queues the next tenth of a second's worth of dead letters. It
+// goes through them once: one that fails again lies behind the cursor, one of a
+// publish newer than the redrive is not its business.
 func (t *Topics) redriveStep(ctx context.Context, m queue.Received) error {
 	var r Redrive
 	if err := json.Unmarshal(m.Body, &r); err != nil {
 		return errors.Join(err, t.discard(ctx, m))
 	}
 	left := max(1, r.Rate/10)
-	for shard := range t.store.Shards() {
-		ids, err := t.deadOf(shard, r.Cause, left)
+	for ; r.Shard < t.store.Shards(); r.Shard, r.After = r.Shard+1, nil {
+		ids, err := t.deadOf(r, m.ID.Time(), left)
 		if err != nil {
 			return err
 		}
@@ -187,21 +189,34 @@ func (t *Topics) redriveStep(ctx context.Context, m queue.Received) error {
 			if err := t.redriveOne(ctx, id); err != nil {
 				return err
 			}
+			r.After = causeKey(r.Cause.text(), id)
 		}
-		left -= len(ids)
-		if left == 0 {
-			return t.later(ctx, m, 100*time.Millisecond)
+		if left -= len(ids); left == 0 {
+			return t.redriveOn(ctx, m, r)
 		}
 	}
 	return t.discard(ctx, m)
 }
 
-func (t *Topics) deadOf(shard int, c Cause, limit int) (ids []queue.ID, err error) {
-	if limit == 0 {
-		return nil, nil
-	}
-	err = t.store.Scan(shard, causePrefix(c.text()), nil, func(r queue.Record) bool {
-		ids = append(ids, causeID(r.Key))
+// redriveOn moves a redrive's cursor on: its entry is replaced, under its id.
+func (t *Topics) redriveOn(ctx context.Context, m queue.Received, r Redrive) error {
+	body, _ := json.Marshal(r) // plain data: cannot fail
+	b := &queue.Batch{}
+	b.Delete(m.Handle)
+	b.Send(redriveQueue, queue.Message{ID: m.ID, Body: body, At: t.store.Now().Add(100 * time.Millisecond)})
+	_, err := t.store.Commit(ctx, m.ID.Shard(), b)
+	return err
+}
+
+// deadOf is the next dead letters behind a redrive's cursor, of publishes
+// accepted until then.
+func (t *Topics) deadOf(r Redrive, until time.Time, limit int) (ids []queue.ID, err error) {
+	err = t.store.Scan(r.Shard, causePrefix(r.Cause.text()), r.After, func(rec queue.Record) bool {
+		id := causeID(rec.Key)
+		if id.Time().After(until) {
+			return false
+		}
+		ids = append(ids, id)
 		return len(ids) < limit
 	})
 	return ids, err
@@ -210,8 +225,11 @@ func (t *Topics) deadOf(shard int, c Cause, limit int) (ids []queue.ID, err erro
 // redriveOne queues one dead letter again and opens its publish.
 func (t *Topics) redriveOne(ctx context.Context, id queue.ID) error {
 	r, rev, err := get[deliveryRecord](t.store, id.Shard(), deliveryKey(id))
-	if err != nil || r.State != Failed {
-		return err
+	if errors.Is(err, ErrNotFound) {
+		return nil // its publish was forgotten meanwhile
+	}
+	if err != nil || r.State != Failed || (r.Protocol == SQS && r.Account == localQueue) {
+		return err // a queue of this gateway that is gone has no worker to send again
 	}
 	p, prev, err := get[Publish](t.store, id.Shard(), publishKey(id))
 	if err != nil {

@@ -5,7 +5,6 @@ package channeltest
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +198,6 @@ func (r *runner) context(t *testing.T) {
 	_, err := r.ch.Deliver(ended, Delivery(r.endpoint(), r.n))
 	require.Error(t, err)
 	var got *channels.Error
-	require.True(t, errors.As(err, &got))
+	require.ErrorAs(t, err, &got)
 	require.Equal(t, channels.Temporary.String(), got.Kind.String(), "nothing was sent: %v", err)
 }

@@ -60,7 +60,7 @@ func (a *attempt) OAuth() client.OAuth { return nil }
 
 // SendRequest sends the attempt's one request to the channel's base URL. Its
 // error tells the SDK to stop; what it means is judged from the attempt.
-func (a *attempt) SendRequest(method, rawURL string, data url.Values, headers map[string]interface{}, _ ...byte) (*http.Response, error) {
+func (a *attempt) SendRequest(method, rawURL string, data url.Values, headers map[string]any, _ ...byte) (*http.Response, error) {
 	if a.status != 0 || a.err != nil {
 		return nil, errors.New("one attempt is one request")
 	}

@@ -1,0 +1,195 @@
+package rest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	b.work()
+	b.do(200, "POST /v1/topics", `{"name":"alerts"}`)
+	b.do(200, "POST /v1/topics/alerts/subscriptions", `{"protocol":"sms","endpoint":"+1"}`)
+	b.do(200, "POST /v1/topics/alerts/subscriptions", `{"protocol":"sms","endpoint":"fail"}`)
+	made := b.do(202, "POST /v1/publish", `{"topic":"alerts","subject":"s","message":"m","attributes":{"a":{"type":"String","value":"v"}},
+		"overrides":{"https":{"payload":{"n":12345678901234567890}}},"lane":"critical"}`)
+	id := made["id"].(string)
+	require.True(t, strings.HasPrefix(id, "pub_"))
+
+	got := b.await("GET /v1/publishes/"+id, func(o object) bool {
+		l := o["ledger"].(object)
+		return l["sent"] == 1.0 && l["failed"] == 1.0
+	})
+	require.Equal(t, 2.0, got["total"])
+	require.Len(t, got["ledger"], len(topics.States()), "all states are listed")
+
+	all := list(b.do(200, "GET /v1/publishes/"+id+"/deliveries", ""), "deliveries")
+	require.Len(t, all, 2)
+	page := b.do(200, "GET /v1/publishes/"+id+"/deliveries?limit=1", "")
+	require.Equal(t, all[1:], list(b.do(200, "GET /v1/publishes/"+id+"/deliveries?cursor="+page["next"].(string), ""), "deliveries"))
+	failed := list(b.do(200, "GET /v1/publishes/"+id+"/deliveries?state=failed", ""), "deliveries")
+	require.Len(t, failed, 1)
+	one := b.do(200, "GET /v1/deliveries/"+failed[0]["id"].(string), "")
+	require.Equal(t, "failed", one["state"])
+	attempts := list(one, "failed_attempts")
+	require.Len(t, attempts, 1)
+	require.Equal(t, "21211", attempts[0]["code"])
+	require.Equal(t, "rejected", attempts[0]["kind"])
+
+	t.Run("dead letters", func(t *testing.T) {
+		dead := list(b.do(200, "GET /v1/dead-letters", ""), "dead_letters")
+		require.Len(t, dead, 1)
+		require.Equal(t, "21211", dead[0]["code"])
+		require.NotEmpty(t, dead[0]["action"])
+		cause, err := json.Marshal(object{"cause": object{"protocol": "sms", "account": "twilio/main", "kind": "rejected", "code": "21211"}, "dry_run": true})
+		require.NoError(t, err)
+		require.Equal(t, object{"count": 1.0, "dry_run": true}, b.do(200, "POST /v1/dead-letters/redrive", string(cause)))
+		require.Equal(t, object{"count": 1.0, "dry_run": false}, b.do(200, "POST /v1/dead-letters/redrive", strings.Replace(string(cause), "true", "false", 1)))
+		b.await("GET /v1/deliveries/"+failed[0]["id"].(string), func(o object) bool { return len(o["failed_attempts"].([]any)) == 2 })
+		// Done: nothing of it is left to drive the one that failed again.
+		require.Eventually(t, func() bool {
+			st, err := b.store.Stats("topics/redrive")
+			return err == nil && st.Ready+st.InFlight+st.Delayed == 0
+		}, 5*time.Second, 10*time.Millisecond)
+		require.Len(t, list(b.do(200, "GET /v1/deliveries/"+failed[0]["id"].(string), ""), "failed_attempts"), 2)
+		b.refused(404, "not_found", "", "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"a","kind":"k","code":"c"}}`)
+		b.refused(422, "invalid", "rate", "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"a","kind":"k","code":"c"},"rate":0}`)
+		b.refused(422, "invalid", "cause", "POST /v1/dead-letters/redrive", `{}`)
+	})
+}
+
+func TestPublishToOneEndpoint(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	made := b.do(202, "POST /v1/publish", `{"to":{"protocol":"sms","endpoint":"+1"},"message":"m"}`)
+	got := b.do(200, "GET /v1/publishes/"+made["id"].(string), "")
+	require.Equal(t, 1.0, got["total"])
+	require.Equal(t, 1.0, got["ledger"].(object)["queued"])
+}
+
+func TestPublishControl(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil) // without workers: it stays as it is
+	id := b.do(202, "POST /v1/publish", `{"to":{"protocol":"sms","endpoint":"+1"},"message":"m"}`)["id"].(string)
+	require.Equal(t, "paused", b.do(200, "POST /v1/publishes/"+id+"/pause", "")["control"])
+	require.NotContains(t, b.do(200, "POST /v1/publishes/"+id+"/resume", ""), "control")
+	require.Equal(t, "cancelled", b.do(200, "POST /v1/publishes/"+id+"/cancel", "")["control"])
+	b.refused(409, "state", "", "POST /v1/publishes/"+id+"/resume", "")
+}
+
+func TestIdempotency(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	const body = `{"to":{"protocol":"sms","endpoint":"+1"},"message":"m"}`
+	send := func(body, key string) (*http.Response, object) {
+		res, text := b.send("POST /v1/publish", body, "Idempotency-Key: "+key)
+		require.Equal(t, 202, res.StatusCode, text)
+		var o object
+		require.NoError(t, json.Unmarshal([]byte(text), &o))
+		return res, o
+	}
+	res, first := send(body, "k1")
+	require.Empty(t, res.Header.Get("Idempotency-Replayed"))
+	res, again := send(body, "k1")
+	require.Equal(t, "true", res.Header.Get("Idempotency-Replayed"))
+	require.Equal(t, first, again)
+	b.refused(422, "idempotency_mismatch", "", "POST /v1/publish", strings.Replace(body, `"m"`, `"n"`, 1), "Idempotency-Key: k1")
+	_, other := send(body, "k2")
+	require.NotEqual(t, first["id"], other["id"])
+	b.refused(422, "invalid", "Idempotency-Key", "POST /v1/publish", body, "Idempotency-Key: "+strings.Repeat("k", 256))
+
+	t.Run("a repeat after a new template version", func(t *testing.T) {
+		const body = `{"to":{"protocol":"sms","endpoint":"+1"},"template":"hello"}`
+		b.do(200, "PUT /v1/templates/hello", `{"text":"one"}`)
+		_, first := send(body, "k3")
+		b.do(200, "PUT /v1/templates/hello", `{"text":"two"}`)
+		res, again := send(body, "k3")
+		require.Equal(t, "true", res.Header.Get("Idempotency-Replayed"))
+		require.Equal(t, first, again)
+	})
+	t.Run("a repeat after its topic is gone", func(t *testing.T) {
+		b.do(200, "POST /v1/topics", `{"name":"brief"}`)
+		_, first := send(`{"topic":"brief","message":"m"}`, "k4")
+		b.do(204, "DELETE /v1/topics/brief", "")
+		_, again := send(`{"topic":"brief","message":"m"}`, "k4")
+		require.Equal(t, first["id"], again["id"])
+	})
+}
+
+func TestPublishRefused(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	b.do(200, "POST /v1/topics", `{"name":"alerts"}`)
+	b.do(200, "PUT /v1/templates/hello", `{"text":"hello {{.name}}"}`)
+	past := time.Now().Add(-time.Hour).Format(time.RFC3339)
+	far := time.Now().AddDate(2, 0, 0).Format(time.RFC3339)
+	for _, c := range []struct{ name, field, body string }{
+		{"topic and endpoint", "topic", `{"topic":"alerts","to":{"protocol":"sms","endpoint":"+1"},"message":"m"}`},
+		{"neither", "topic", `{"message":"m"}`},
+		{"no message", "message", `{"topic":"alerts"}`},
+		{"bad endpoint", "to.endpoint", `{"to":{"protocol":"sms","endpoint":"bad"},"message":"m"}`},
+		{"no account", "to.protocol", `{"to":{"protocol":"email","endpoint":"a@b.example"},"message":"m"}`},
+		{"unknown protocol", "to.protocol", `{"to":{"protocol":"fax","endpoint":"1"},"message":"m"}`},
+		{"missing in to", "to.endpoint", `{"to":{"protocol":"sms"},"message":"m"}`},
+		{"bad lane", "lane", `{"topic":"alerts","message":"m","lane":"fast"}`},
+		{"expired", "expires_at", `{"topic":"alerts","message":"m","expires_at":"` + past + `"}`},
+		{"no time", "expires_at", `{"topic":"alerts","message":"m","expires_at":"soon"}`},
+		{"too far", "send_at", `{"topic":"alerts","message":"m","send_at":"` + far + `"}`},
+		{"unknown template", "template", `{"topic":"alerts","template":"none"}`},
+		{"missing variable", "data", `{"topic":"alerts","template":"hello","data":{}}`},
+		{"data without template", "data", `{"topic":"alerts","message":"m","data":{"a":1}}`},
+		{"attribute type", "attributes.a.type", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Int","value":"1"}}}`},
+		{"override's protocol", "overrides.fax", `{"topic":"alerts","message":"m","overrides":{"fax":{"message":"m"}}}`},
+		{"long collapse id", "collapse_id", `{"topic":"alerts","message":"m","collapse_id":"` + strings.Repeat("c", 65) + `"}`},
+		{"too large", "message", `{"topic":"alerts","message":"` + strings.Repeat("m", 1<<20) + `"}`},
+		{"unknown field", "mesage", `{"topic":"alerts","mesage":"m"}`},
+		{"wrong type", "message", `{"topic":"alerts","message":1}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b.refused(422, "invalid", c.field, "POST /v1/publish", c.body)
+		})
+	}
+	b.refused(404, "not_found", "", "POST /v1/publish", `{"topic":"none","message":"m"}`)
+	for _, route := range []string{"GET /v1/publishes/x", "GET /v1/publishes/dlv_0", "POST /v1/publishes/pub_/pause", "GET /v1/deliveries/dlv_zz", "GET /v1/subscriptions/1", "DELETE /v1/subscriptions/sub_1", "GET /v1/publishes/1/deliveries"} {
+		b.refused(422, "invalid", "id", route, "")
+	}
+	id := b.store.NewID(0).Hex()
+	b.refused(404, "not_found", "", "GET /v1/publishes/pub_"+id, "")
+	b.refused(404, "not_found", "", "GET /v1/deliveries/dlv_"+id, "")
+	b.refused(404, "not_found", "", "POST /v1/publishes/pub_"+id+"/cancel", "")
+	b.refused(422, "invalid", "state", "GET /v1/publishes/pub_"+id+"/deliveries?state=lost", "")
+	b.refused(422, "invalid", "cursor", "GET /v1/publishes/pub_"+id+"/deliveries?cursor=lost", "")
+	b.refused(422, "invalid", "limit", "GET /v1/topics?limit=0", "")
+	b.refused(422, "invalid", "limit", "GET /v1/topics?limit=1001", "")
+	b.refused(422, "invalid", "limit", "GET /v1/topics?limit=many", "")
+	b.refused(422, "invalid", "page", "GET /v1/topics?page=2", "")
+}
+
+// TestRedriveEnds holds that what fails again is not redriven again and again.
+func TestRedriveEnds(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	b.work()
+	b.do(200, "POST /v1/topics", `{"name":"alerts"}`)
+	for _, end := range []string{"fail1", "fail2", "fail3"} {
+		b.do(200, "POST /v1/topics/alerts/subscriptions", `{"protocol":"sms","endpoint":"`+end+`"}`)
+	}
+	id := b.do(202, "POST /v1/publish", `{"topic":"alerts","message":"m"}`)["id"].(string)
+	b.await("GET /v1/publishes/"+id, func(o object) bool { return o["ledger"].(object)["failed"] == 3.0 })
+	b.do(200, "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"twilio/main","kind":"rejected","code":"21211"},"rate":10}`)
+	require.Eventually(t, func() bool {
+		st, err := b.store.Stats("topics/redrive")
+		return err == nil && st.Ready+st.InFlight+st.Delayed == 0
+	}, 5*time.Second, 10*time.Millisecond)
+	for _, d := range list(b.do(200, "GET /v1/publishes/"+id+"/deliveries", ""), "deliveries") {
+		b.await("GET /v1/deliveries/"+d["id"].(string), func(o object) bool { return len(o["failed_attempts"].([]any)) == 2 })
+	}
+}
