@@ -262,8 +262,14 @@ func (s *Store) saveMeta() error {
 	return s.put(metaKey(), v)
 }
 
-// put writes a key of the store itself, durably.
-func (s *Store) put(key, value []byte) error {
+// put writes a key of the store itself, durably. It runs on its caller's
+// goroutine, so the panic of a failed sync ends here, as an error.
+func (s *Store) put(key, value []byte) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("pebble: %w", panicError(p))
+		}
+	}()
 	b := s.db.NewBatch()
 	if err := b.Set(key, value, nil); err != nil {
 		return err
