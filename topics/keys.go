@@ -136,7 +136,7 @@ func causeOf(r *deliveryRecord) string {
 	return Cause{Protocol: r.Protocol, Account: r.Account, Kind: r.Kind, Code: r.Code}.text()
 }
 
-// laneOf is the lane's number in compact records.
+// laneOf is the lane asked for, or the default one.
 func laneOf(l channels.Lane) channels.Lane {
 	if l == "" {
 		return channels.Transactional

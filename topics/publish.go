@@ -219,7 +219,7 @@ func (t *Topics) begin(b *queue.Batch, p *Publish, c *content) error {
 		t.enqueue(b, p, c, Subscription{Protocol: c.To.Protocol, Account: c.To.Account, Endpoint: end.Address, Group: end.Group})
 		return nil
 	}
-	matches, cursor, done, err := t.match(p, c, t.Candidates, t.Matches)
+	matches, cursor, done, err := t.match(p, t.Candidates, t.Matches)
 	if err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
 // match walks subscriptions behind the publish's cursor until it has looked at
 // candidates of them or found more than matches. Done tells that the audience
 // ended.
-func (t *Topics) match(p *Publish, _ *content, candidates, matches int) (found []Subscription, cursor []byte, done bool, err error) {
+func (t *Topics) match(p *Publish, candidates, matches int) (found []Subscription, cursor []byte, done bool, err error) {
 	done = true
 	cursor = p.Cursor
 	looked := 0
