@@ -199,6 +199,9 @@ func (t *Topics) Record(b *queue.Batch, e channels.Entry, o channels.Outcome) er
 		return err
 	}
 	b.Expect(key, rev)
+	if o.Verdict.Action == channels.Unsure && o.Err == nil {
+		o.Try, o.Err = r.Try, lost(o.Verdict.Reason)
+	}
 	if o.Try != 0 && o.Err != nil {
 		t.addAttempt(b, e, &r, o)
 	}

@@ -189,15 +189,23 @@ func (t *Topics) Recover(ctx context.Context, account string, idempotent bool) (
 	return uncertain, nil
 }
 
+// lost is the error of an attempt nobody knows the end of.
+func lost(reason string) *channels.Error {
+	return &channels.Error{Provider: "gateway", Kind: channels.Uncertain, Code: "no_outcome", Err: errors.New(reason)}
+}
+
 func (t *Topics) recoverOne(ctx context.Context, e channels.Entry) (uncertain int, err error) {
 	r, _, err := get[deliveryRecord](t.store, e.ID.Shard(), deliveryKey(e.ID))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return 0, err
 	}
 	o := channels.Outcome{Verdict: channels.Verdict{Action: channels.Retry, At: t.store.Now(), Free: true, Reason: "restart"}}
-	if r.State == Sending && !e.Idempotent {
-		o.Verdict = channels.Verdict{Action: channels.Unsure, Reason: "the process ended during the attempt"}
-		uncertain = 1
+	if r.State == Sending {
+		o.Try, o.Err = r.Try, lost("the process ended during the attempt")
+		if !e.Idempotent {
+			o.Verdict = channels.Verdict{Action: channels.Unsure, Reason: "the process ended during the attempt"}
+			uncertain = 1
+		}
 	}
 	b := &queue.Batch{}
 	if err := t.Record(b, e, o); err != nil {
