@@ -35,6 +35,8 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 		return channels.Delivery{}, channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
 	case !l.ExpiresAt.IsZero() && !now.Before(l.ExpiresAt):
 		return channels.Delivery{}, channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
+	case t.maySendAgain(&l.Publish, e):
+		return channels.Delivery{}, channels.Verdict{Action: channels.Hold, Reason: "the store was restored; it may have been sent"}
 	}
 	s, verdict := t.subscriptionFor(l, &r)
 	if verdict.Action != channels.Send {

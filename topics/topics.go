@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -113,6 +114,7 @@ type Topics struct {
 	cache     publishCache
 	templates templateCache
 	audits    auditState
+	restored  atomic.Pointer[restoration]
 
 	mu     sync.Mutex
 	closed map[queue.ID]struct{} // publishes that may have just completed
@@ -143,7 +145,7 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 			return nil, err
 		}
 	}
-	return t, nil
+	return t, t.noteRestore(ctx)
 }
 
 // The queues topics keeps its own work in: the engine is its timer and its
