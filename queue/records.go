@@ -163,12 +163,16 @@ func (s *Store) readGate(sh *shard, key []byte) ([]byte, error) {
 // behind after (nil: from the start), until fn returns false. Key and value
 // are valid during the call only. It reads a snapshot.
 func (s *Store) Scan(shard int, prefix, after []byte, fn func(r Record) bool) error {
-	return s.walk(shard, tableRecord, prefix, after, func(k, v []byte) (bool, error) {
+	return s.walk(s.db, shard, span{tableRecord, prefix, after}, eachRecord(fn))
+}
+
+func eachRecord(fn func(r Record) bool) func(k, v []byte) (bool, error) {
+	return func(k, v []byte) (bool, error) {
 		if len(v) < revisionLen {
 			return false, fmt.Errorf("%w: record %q", errCorrupt, k)
 		}
 		return fn(Record{Key: k, Value: v[revisionLen:], Revision: binary.BigEndian.Uint64(v)}), nil
-	})
+	}
 }
 
 // Counter reads a counter; a missing one is 0.
@@ -186,28 +190,37 @@ func (s *Store) Counter(shard int, key []byte) (int64, error) {
 
 // Counters walks the counters whose keys start with prefix, as Scan does.
 func (s *Store) Counters(shard int, prefix []byte, fn func(key []byte, n int64) bool) error {
-	return s.walk(shard, tableCounter, prefix, nil, func(k, v []byte) (bool, error) {
-		return fn(k, counterValue(v)), nil
-	})
+	return s.walk(s.db, shard, span{tableCounter, prefix, nil}, eachCounter(fn))
 }
 
-func (s *Store) walk(shard int, table byte, prefix, after []byte, fn func(k, v []byte) (bool, error)) error {
+func eachCounter(fn func(key []byte, n int64) bool) func(k, v []byte) (bool, error) {
+	return func(k, v []byte) (bool, error) { return fn(k, counterValue(v)), nil }
+}
+
+// span is the keys of a table that begin with prefix, those behind after.
+type span struct {
+	table  byte
+	prefix []byte
+	after  []byte // nil: from the start
+}
+
+func (s *Store) walk(from pebble.Reader, shard int, sp span, fn func(k, v []byte) (bool, error)) error {
 	sh, err := s.shard(shard)
 	if err != nil {
 		return err
 	}
-	lower := recordKey(nil, sh.prefix, table, prefix)
+	lower := recordKey(nil, sh.prefix, sp.table, sp.prefix)
 	upper := prefixEnd(lower)
-	if after != nil {
-		if from := append(recordKey(nil, sh.prefix, table, after), 0); bytes.Compare(from, lower) > 0 {
-			lower = from
+	if sp.after != nil {
+		if first := append(recordKey(nil, sh.prefix, sp.table, sp.after), 0); bytes.Compare(first, lower) > 0 {
+			lower = first
 		}
 	}
-	return s.walkKeys(sh, lower, upper, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
+	return s.walkKeys(from, sh, lower, upper, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
 }
 
 // walkKeys walks a snapshot of a shard's keys, all of it durable.
-func (s *Store) walkKeys(sh *shard, lower, upper []byte, fn func(k, v []byte) (bool, error)) error {
+func (s *Store) walkKeys(from pebble.Reader, sh *shard, lower, upper []byte, fn func(k, v []byte) (bool, error)) error {
 	if bytes.Compare(lower, upper) >= 0 {
 		return nil
 	}
@@ -215,7 +228,7 @@ func (s *Store) walkKeys(sh *shard, lower, upper []byte, fn func(k, v []byte) (b
 		return err
 	}
 	defer s.leave()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return err
 	}

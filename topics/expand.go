@@ -14,7 +14,7 @@ import (
 // scheduled publishes, settles uncertain deliveries, redrives, completes
 // publishes and audits. It returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
-	if _, err := t.finishRelease(ctx); err != nil {
+	if err := t.finishRelease(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)

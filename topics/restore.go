@@ -83,6 +83,8 @@ func (t *Topics) maySendAgain(p *Publish, e channels.Entry) bool {
 // it is durable; when it fails in between, the next start goes on with it.
 // Without a restore to release it does nothing.
 func (t *Topics) ReleaseRestored(ctx context.Context) (released int, err error) {
+	t.releasing.Lock()
+	defer t.releasing.Unlock()
 	r, rev, err := get[restoration](t.store, queue.Registry, restorationKey)
 	if errors.Is(err, ErrNotFound) || (err == nil && (r.Done || r.Incarnation == 0)) {
 		return 0, nil
@@ -97,11 +99,19 @@ func (t *Topics) ReleaseRestored(ctx context.Context) (released int, err error) 
 		}
 		t.restored.Store(&r)
 	}
-	return t.finishRelease(ctx)
+	return t.releaseAll(ctx)
 }
 
-// finishRelease queues what is held again, if a release asks for it.
-func (t *Topics) finishRelease(ctx context.Context) (released int, err error) {
+// finishRelease goes on with a release that another process began.
+func (t *Topics) finishRelease(ctx context.Context) error {
+	t.releasing.Lock()
+	defer t.releasing.Unlock()
+	_, err := t.releaseAll(ctx)
+	return err
+}
+
+// releaseAll queues what is held again, if a release asks for it.
+func (t *Topics) releaseAll(ctx context.Context) (released int, err error) {
 	r, rev, err := get[restoration](t.store, queue.Registry, restorationKey)
 	if errors.Is(err, ErrNotFound) || (err == nil && (!r.Released || r.Done)) {
 		return 0, nil

@@ -95,7 +95,8 @@ type Options struct {
 	// UncertainHold is how long an uncertain delivery waits for evidence
 	// before it is dropped; default 24 h.
 	UncertainHold time.Duration
-	// AuditEvery is the pause between two rounds of the auditor; default 10 s.
+	// AuditEvery is the least pause between two rounds of the auditor; default
+	// 10 s. A long round is followed by a longer one.
 	AuditEvery time.Duration
 	// Guard is the recipient guard; nil lets everybody through.
 	Guard func(protocol, endpoint string) (redirect string, ok bool)
@@ -113,8 +114,8 @@ type Topics struct {
 
 	cache     publishCache
 	templates templateCache
-	audits    auditState
 	restored  atomic.Pointer[restoration]
+	releasing sync.Mutex // a release runs once at a time
 
 	mu     sync.Mutex
 	closed map[queue.ID]struct{} // publishes that may have just completed
