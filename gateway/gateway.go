@@ -182,16 +182,24 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	return nil
 }
 
-// Reload takes over accounts, limits and keys of another configuration. On an
-// error everything stays as it was.
-func (g *Gateway) Reload(ctx context.Context, cfg config.Config) error {
-	cfg = g.adjusted(cfg)
-	err := g.setAccounts(ctx, cfg)
-	if err == nil {
-		err = g.setHandler(cfg)
-	}
+// Reload takes over accounts, limits and keys of the configuration that load
+// gives. On an error, load's too, everything stays as it was.
+func (g *Gateway) Reload(ctx context.Context, load func() (config.Config, error)) error {
+	err := g.reload(ctx, load)
 	g.reloads.note(err, time.Now())
 	return err
+}
+
+func (g *Gateway) reload(ctx context.Context, load func() (config.Config, error)) error {
+	cfg, err := load()
+	if err != nil {
+		return err
+	}
+	cfg = g.adjusted(cfg)
+	if err := g.setAccounts(ctx, cfg); err != nil {
+		return err
+	}
+	return g.setHandler(cfg)
 }
 
 // URL is the public listener's address.
@@ -229,7 +237,7 @@ func (g *Gateway) Run(ctx, hard context.Context) error {
 	var cause error
 	select {
 	case <-ctx.Done():
-		g.log.Info("draining", "timeout", g.opts.Config.DrainTimeout)
+		g.log.Info("draining", "timeout", g.opts.Config.DrainTimeout.String())
 	case cause = <-failed:
 	case <-g.store.Failed():
 		cause = queue.ErrStoreFailed

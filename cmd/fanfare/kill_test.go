@@ -49,11 +49,12 @@ type child struct {
 	log     chan map[string]any
 }
 
-// startChild runs `fanfare serve --sandbox` and returns once it serves.
-func startChild(t *testing.T, dir, listen string) *child {
+// startChild runs `fanfare serve` with further arguments.
+func startChild(t *testing.T, dir, listen string, more ...string) *child {
 	t.Helper()
 	c := &child{api: "http://" + listen, log: make(chan map[string]any, 10_000)}
-	c.cmd = exec.Command(os.Args[0], "serve", "--sandbox", "--listen", listen, "--admin-listen", "127.0.0.1:0", "--data", dir) //nolint:gosec // this very binary
+	args := append([]string{"serve", "--listen", listen, "--admin-listen", "127.0.0.1:0", "--data", dir}, more...)
+	c.cmd = exec.Command(os.Args[0], args...) //nolint:gosec // this very binary
 	c.cmd.Env = append(os.Environ(), childVariable+"=1")
 	stderr, err := c.cmd.StderrPipe()
 	require.NoError(t, err)
@@ -135,13 +136,7 @@ func (s *send) post(api string) error {
 
 func fetch(t *testing.T, url string, out any) {
 	t.Helper()
-	res, err := http.Get(url) //nolint:gosec // the test's own server
-	require.NoError(t, err)
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, res.StatusCode, "%s: %s", url, body)
-	require.NoError(t, json.Unmarshal(body, out), "%s", body)
+	require.NoError(t, json.Unmarshal([]byte(get(t, url)), out))
 }
 
 // TestKill kills the gateway (kill -9) again and again in the middle of
@@ -154,7 +149,7 @@ func TestKill(t *testing.T) {
 	dir, listen := t.TempDir(), freeAddress(t)
 	var all []*send
 	for round := range *kills {
-		c := startChild(t, dir, listen)
+		c := startChild(t, dir, listen, "--sandbox")
 		line, uncertain := c.await(t, "sandbox", "uncertain")
 		c.sandbox, _ = line["control"].(string)
 		_, uncertain = c.await(t, "serving", "uncertain")
@@ -163,7 +158,7 @@ func TestKill(t *testing.T) {
 		all = append(all, publishAndKill(t, c, round)...)
 	}
 
-	c := startChild(t, dir, listen)
+	c := startChild(t, dir, listen, "--sandbox")
 	line, _ := c.await(t, "sandbox", "")
 	c.sandbox, _ = line["control"].(string)
 	_, uncertain := c.await(t, "serving", "uncertain")
@@ -201,13 +196,17 @@ func freeAddress(t *testing.T) string {
 func slow(t *testing.T, c *child) {
 	t.Helper()
 	for _, provider := range []string{sandbox.ProviderTwilio, sandbox.ProviderSMTP, sandbox.ProviderAPNs} {
-		body := fmt.Sprintf(`{"provider": %q, "recipient": "*", "answers": [{"delay_ms": 20}]}`, provider)
-		res, err := http.Post(c.sandbox+"/script", "application/json", strings.NewReader(body)) //nolint:gosec // the test's own server
-		require.NoError(t, err)
-		text, err := io.ReadAll(res.Body)
-		require.NoError(t, errors.Join(err, res.Body.Close()))
-		require.Less(t, res.StatusCode, 300, "%s", text)
+		c.script(t, fmt.Sprintf(`{"provider": %q, "recipient": "*", "answers": [{"delay_ms": 20}]}`, provider))
 	}
+}
+
+func (c *child) script(t *testing.T, body string) {
+	t.Helper()
+	res, err := http.Post(c.sandbox+"/script", "application/json", strings.NewReader(body)) //nolint:gosec // the test's own server
+	require.NoError(t, err)
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, errors.Join(err, res.Body.Close()))
+	require.Less(t, res.StatusCode, 300, "%s", text)
 }
 
 func phone(i int) string   { return fmt.Sprintf("+1500555%04d", 200+i) }
