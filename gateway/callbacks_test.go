@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
@@ -231,4 +232,25 @@ func TestRelayReports(t *testing.T) {
 	}
 	require.Equal(t, 400, p.relay(secret, "delivered", queue.ID{}, ""))
 	require.Equal(t, "suppressed", p.publishTo(topics.Email, "ada@MAIL.example"))
+}
+
+// A number is one for all who send from it, so a STOP holds for all of them,
+// also for those who came by a reload.
+func TestStopHoldsForEveryOwner(t *testing.T) {
+	t.Parallel()
+	p := quiet(t)
+	sum := sha256.Sum256([]byte("secret"))
+	cfg := config.Default()
+	cfg.Keys = []config.Key{{Name: "shop", Hash: "sha256:" + hex.EncodeToString(sum[:]), Scopes: []string{"read"}, Account: "123456789012"}}
+	require.NoError(t, p.g.Reload(t.Context(), cfg))
+	require.NoError(t, p.sb.Twilio.Reply(t.Context(), p.g.URL()+twilioPath, "+15005550101", "STOP"))
+	r, err := http.NewRequestWithContext(t.Context(), "GET", p.g.URL()+"/v1/suppressions", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer secret")
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"endpoint":"+15005550101"`)
 }

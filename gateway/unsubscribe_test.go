@@ -1,7 +1,12 @@
 package gateway_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
 )
 
@@ -83,4 +89,53 @@ func TestUnsubscribeFromAMail(t *testing.T) {
 	items, err = sb.Await(t.Context(), sandbox.ProviderSMTP, reader, 3)
 	require.NoError(t, err)
 	require.NotContains(t, items[2].Fields, "list-unsubscribe", "what is critical offers no link")
+}
+
+// With an address that people can reach, mail programs may click by themselves,
+// and DKIM covers what they go by (RFC 8058 section 4).
+func TestOneClickBehindAPublicURL(t *testing.T) {
+	t.Parallel()
+	sb, err := sandbox.Start(sandbox.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sb.Close()) })
+	const reader, number = "ada@mail.example", "+15005550101"
+	sb.Script(sandbox.ProviderTwilio, number, sandbox.Answer{Callbacks: []string{}})
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	cfg := config.Default()
+	cfg.Data, cfg.PublicURL, cfg.Accounts = t.TempDir(), "https://push.example.com/fanfare/", gateway.SandboxAccounts(sb)
+	for _, a := range cfg.Accounts {
+		if a.SMTP != nil {
+			a.SMTP.DKIM = config.DKIM{Domain: "fanfare.example", Selector: "s", Key: config.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}
+		}
+	}
+	g, _ := serveConfig(t, cfg, nil)
+	status, _ := call(t, "POST", g.URL()+"/v1/publish", `{"to": {"protocol": "email", "endpoint": "`+reader+`"}, "message": "x", "lane": "bulk"}`)
+	require.Equal(t, http.StatusAccepted, status)
+	status, _ = call(t, "POST", g.URL()+"/v1/publish", `{"to": {"protocol": "sms", "endpoint": "`+number+`"}, "message": "x"}`)
+	require.Equal(t, http.StatusAccepted, status)
+
+	items, err := sb.Await(t.Context(), sandbox.ProviderSMTP, reader, 1)
+	require.NoError(t, err)
+	fields := items[0].Fields
+	require.Regexp(t, `^<https://push\.example\.com/fanfare/u/[\w-]+>$`, fields["list-unsubscribe"])
+	require.Equal(t, "List-Unsubscribe=One-Click", fields["list-unsubscribe-post"])
+	signed := strings.ToLower(regexp.MustCompile(`\s`).ReplaceAllString(fields["dkim"], ""))
+	require.Contains(t, signed, ":list-unsubscribe:list-unsubscribe-post")
+	items, err = sb.Await(t.Context(), sandbox.ProviderTwilio, number, 1)
+	require.NoError(t, err)
+	require.Regexp(t, `^https://push\.example\.com/fanfare/callbacks/twilio/sandbox\?`, items[0].Fields["StatusCallback"], "one slash")
+
+	link := g.URL() + "/u/" + fields["list-unsubscribe"][strings.Index(fields["list-unsubscribe"], "/u/")+3:]
+	link = strings.TrimSuffix(link, ">")
+	r, err := http.Post(link, "application/x-www-form-urlencoded", strings.NewReader("List-Unsubscribe=One-Click"))
+	require.NoError(t, err)
+	require.NoError(t, r.Body.Close())
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	_, out := call(t, "GET", g.URL()+"/v1/suppressions", "")
+	s := out["suppressions"].([]any)[0].(map[string]any)
+	require.Equal(t, "bulk", s["lane"])
+	require.Equal(t, reader, s["endpoint"])
 }

@@ -111,17 +111,14 @@ func (t *Topics) Suppressions(o Owner, after *Suppression, limit int) ([]Suppres
 // suppressed says why a publish must not reach an endpoint; "" if it may.
 func (t *Topics) suppressed(p Publish, s Subscription) (why string, err error) {
 	all := Suppression{Protocol: s.Protocol, Endpoint: s.Endpoint}
-	if _, err = t.Suppression(p.Owner, all); err == nil {
-		return "suppressed", nil
-	}
-	if !errors.Is(err, ErrNotFound) {
-		return "", err
-	}
-	if _, err = t.Suppression(p.Owner, all.only(p)); err == nil {
-		return "unsubscribed", nil
-	}
-	if !errors.Is(err, ErrNotFound) {
-		return "", err
+	for _, c := range []struct {
+		record Suppression
+		why    string
+	}{{all, "suppressed"}, {all.only(p), "unsubscribed"}} {
+		_, err := t.store.Get(queue.Registry, suppressionKey(p.Owner, c.record))
+		if !errors.Is(err, queue.ErrNotFound) {
+			return c.why, err
+		}
 	}
 	return "", nil
 }

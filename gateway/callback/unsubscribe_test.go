@@ -58,7 +58,7 @@ func TestUnsubscribeAndSubscribeAgain(t *testing.T) {
 	}{
 		"topic with a display name": {"news", "", "The &lt;script&gt; News"},
 		"topic that is gone":        {"gone", "", "<strong>gone</strong>"},
-		"direct":                    {"", channels.Bulk, "mailings like this one"},
+		"direct":                    {"", channels.Bulk, "mailings like the one with this link"},
 	} {
 		id := b.store.NewID(0).WithOrdinal(3)
 		link := b.path(b.links.URL(owner, id, topics.Suppression{Protocol: topics.Email, Endpoint: "ada@example.com", Topic: c.topic, Lane: c.lane}))
