@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,7 @@ type Gateway struct {
 	pool     *channels.Pool
 	topics   *topics.Topics
 	book     *channels.ErrorBook
+	links    *callback.Links
 	registry *prometheus.Registry
 
 	public, admin net.Listener
@@ -120,11 +122,14 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 		Store: g.store, Logger: g.log, Metrics: g.registry,
 		Settled: func(ids ...queue.ID) { g.topics.Settled(ids...) },
 	})
+	if g.links, err = callback.NewLinks(ctx, g.store, cfg.PublicURL); err != nil {
+		return err
+	}
 	g.topics, err = topics.New(ctx, topics.Options{
 		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry,
 		Matches: cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
 		MaxMessage: int(cfg.Limits.Message), Retention: cfg.Ledger.Retention, IdempotencyTTL: cfg.Idempotency.TTL,
-		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL),
+		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
 	})
 	if err != nil {
 		return err
@@ -139,12 +144,21 @@ func callbackURL(public string) func(channels.AccountState, queue.ID, int) strin
 	if public == "" {
 		return nil
 	}
+	public = strings.TrimRight(public, "/")
 	return func(a channels.AccountState, id queue.ID, try int) string {
 		if a.Provider != sandbox.ProviderTwilio {
 			return ""
 		}
 		return fmt.Sprintf("%s/callbacks/%s?d=%s&t=%d", public, a.Name, id.Hex(), try)
 	}
+}
+
+// unsubscribeURL makes the links in mails; nil if nobody could open them.
+func (g *Gateway) unsubscribeURL(public string) func(topics.Owner, queue.ID, topics.Suppression) string {
+	if public == "" {
+		return nil
+	}
+	return g.links.URL
 }
 
 // recover settles what an earlier process left between intent and outcome.
@@ -172,7 +186,9 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 		keys[i] = rest.Key{Name: k.Name, Hash: k.Hash, Scopes: k.Scopes, Account: k.Account}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/callbacks/", callback.New(callback.Options{Topics: g.topics, Sources: sources, Owner: topics.DefaultOwner, Logger: g.log}))
+	back := callback.New(callback.Options{Topics: g.topics, Links: g.links, Sources: sources, Owners: owners(cfg), Logger: g.log})
+	mux.Handle("/callbacks/", back)
+	mux.Handle("/u/", back)
 	mux.Handle("/", rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
 		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log,

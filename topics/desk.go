@@ -42,21 +42,26 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if verdict.Action != channels.Send {
 		return channels.Delivery{}, verdict
 	}
-	if t.suppressed(l.Owner, s.Protocol, s.Endpoint) {
-		return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "suppressed"}
+	why, err := t.suppressed(l.Publish, s)
+	if err != nil {
+		return t.hiccup(e, err)
 	}
+	if why != "" {
+		return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: why}
+	}
+	redirect := ""
 	if t.Guard != nil {
-		to, ok := t.Guard(s.Protocol, s.Endpoint)
-		if !ok {
+		var ok bool
+		if redirect, ok = t.Guard(s.Protocol, s.Endpoint); !ok {
 			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
-		}
-		if to != "" {
-			s.Endpoint = to
 		}
 	}
 	d, err := t.render(l, s, e, r.Try+1)
 	if err != nil {
 		return d, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
+	}
+	if redirect != "" {
+		d.Endpoint = redirect
 	}
 	return d, channels.Verdict{Action: channels.Send}
 }

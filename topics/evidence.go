@@ -14,15 +14,17 @@ import (
 // bounce, a reconciliation.
 type Evidence struct {
 	Delivery   queue.ID
-	Try        int   // 0: not known (mail carries no try), taken for the current one
-	State      State // Sent, Delivered or Failed
+	Account    string // whose provider says so; "" for a worker's own word
+	Try        int    // 0: not known (mail carries no try), taken for the current one
+	State      State  // Sent, Delivered or Failed
 	ProviderID string
 	Err        *channels.Error // for Failed
 }
 
-// Observe applies evidence if it is of the current try and ranks higher than
-// what is known; applied tells. Failed evidence of a kind that may be tried
-// again queues the delivery again. Durable on return.
+// Observe applies evidence if it is of the current try, comes from the account
+// that made it and ranks higher than what is known; applied tells. Failed
+// evidence of a kind that may be tried again queues the delivery again. An
+// unknown delivery is ErrNotFound. Durable on return.
 func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err error) {
 	for {
 		applied, err = t.observe(ctx, ev)
@@ -33,6 +35,9 @@ func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err er
 }
 
 func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
+	if ev.Delivery.Shard() >= t.store.Shards() { // of another store
+		return false, fmt.Errorf("delivery %s: %w", DeliveryName(ev.Delivery), ErrNotFound)
+	}
 	key := deliveryKey(ev.Delivery)
 	r, rev, err := get[deliveryRecord](t.store, ev.Delivery.Shard(), key)
 	if err != nil {
@@ -41,7 +46,7 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 	if ev.Try == 0 {
 		ev.Try = r.Try
 	}
-	if ev.Try != r.Try || !evidenceRaises(r.State, ev.State) {
+	if ev.Try != r.Try || (ev.Account != "" && ev.Account != r.Account) || !evidenceRaises(r.State, ev.State) {
 		return false, nil
 	}
 	b := &queue.Batch{}

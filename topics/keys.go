@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -36,7 +37,8 @@ import (
 //	e/TOPIC/PROTOCOL/hash            subscription id of an endpoint (unique)
 //	n/id32                           topic of a subscription id
 //	m/NAME/version, m/NAME           template version, latest version
-//	u/PROTOCOL/endpoint              suppression
+//	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
+//	k/unsubscribe                    key of unsubscribe links (gateway/callback; the default owner's)
 func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
 func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }
 func openKey(id queue.ID) []byte     { return append([]byte{'o'}, id.Prefix()...) }
@@ -90,8 +92,15 @@ func templateKey(o Owner, name string, version int) []byte {
 
 func templateLatestKey(o Owner, name string) []byte { return []byte(o.prefix() + "m/" + name) }
 
-func suppressionKey(o Owner, protocol, address string) []byte {
-	return []byte(o.prefix() + "u/" + protocol + "/" + address)
+func suppressionKey(o Owner, s Suppression) []byte {
+	key := o.prefix() + "u/" + s.Protocol + "/" + s.Endpoint
+	switch {
+	case s.Topic != "":
+		key += "\x00t/" + s.Topic
+	case s.Lane != "":
+		key += "\x00l/" + string(s.Lane)
+	}
+	return []byte(key)
 }
 
 // put adds a record as JSON. The values are this package's own types, which
@@ -134,6 +143,13 @@ func (c Cause) text() string {
 
 func causeOf(r *deliveryRecord) string {
 	return Cause{Protocol: r.Protocol, Account: r.Account, Kind: r.Kind, Code: r.Code}.text()
+}
+
+func checkLane(l channels.Lane) error {
+	if !slices.Contains(channels.Lanes(), l) {
+		return invalid("lane", "must be critical, transactional or bulk")
+	}
+	return nil
 }
 
 // laneOf is the lane asked for, or the default one.

@@ -101,8 +101,9 @@ type Options struct {
 	// Guard is the recipient guard; nil lets everybody through.
 	Guard func(protocol, endpoint string) (redirect string, ok bool)
 	// CallbackURL and UnsubscribeURL make the links a delivery carries; nil: none.
+	// An unsubscribe link stands for the suppression it asks for.
 	CallbackURL    func(account channels.AccountState, d queue.ID, try int) string
-	UnsubscribeURL func(d queue.ID) string
+	UnsubscribeURL func(o Owner, d queue.ID, s Suppression) string
 }
 
 // Topics is the room's one object. Its methods are safe for concurrent use.

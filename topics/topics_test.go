@@ -254,7 +254,7 @@ func TestProvidersWordAboutEndpointsAndRecipients(t *testing.T) {
 
 	require.Equal(t, topics.Ledger{topics.Suppressed: 1}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})),
 		"a disabled endpoint is no audience, a suppressed one gets nothing")
-	require.NoError(t, b.Unsuppress(t.Context(), owner, topics.SMS, "+2"))
+	require.NoError(t, b.Unsuppress(t.Context(), owner, topics.Suppression{Protocol: topics.SMS, Endpoint: "+2"}))
 	b.sms.script(nil)
 	b.subscribe("alerts", topics.SMS, "+1") // registered anew
 	require.Equal(t, topics.Ledger{topics.Delivered: 2}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})))
