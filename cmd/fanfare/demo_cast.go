@@ -14,8 +14,8 @@ import (
 // demoTopic is the demonstration's one topic.
 const demoTopic = "alerts"
 
-// fields is a JSON object.
-type fields = map[string]any
+// object is a JSON object.
+type object = map[string]any
 
 // Names of parts, an account and endpoints that the story refers to.
 const (
@@ -33,7 +33,7 @@ const (
 // part is a subscription of the demonstration, and how its deliveries are to end.
 type part struct {
 	name     string
-	body     fields
+	body     object
 	provider string           // of answers, given for the endpoint
 	answers  []sandbox.Answer // what the provider does besides accepting
 	first    end              // of the first publish to the topic
@@ -64,11 +64,11 @@ func (p *part) endpoint() string { return p.body["endpoint"].(string) }
 // newCast is everybody with a part to play, in the order they subscribe.
 func newCast(sb *sandbox.Server) []part {
 	sent, delivered := end{state: "sent", tries: 1}, end{state: "delivered", tries: 1}
-	phone := func(endpoint string) fields { return fields{"protocol": "sms", "endpoint": endpoint} }
-	app := func(account, token string) fields {
-		return fields{"protocol": "application", "account": account, "endpoint": token}
+	phone := func(endpoint string) object { return object{"protocol": "sms", "endpoint": endpoint} }
+	app := func(account, token string) object {
+		return object{"protocol": "application", "account": account, "endpoint": token}
 	}
-	to := func(protocol, endpoint string) fields { return fields{"protocol": protocol, "endpoint": endpoint} }
+	to := func(protocol, endpoint string) object { return object{"protocol": protocol, "endpoint": endpoint} }
 	return []part{
 		{name: "SMS", body: phone("+15005550101"), first: delivered, later: delivered},
 		{
@@ -109,10 +109,10 @@ func newCast(sb *sandbox.Server) []part {
 // prepare creates the topic, a queue, the providers' answers and the
 // subscriptions.
 func (d *demo) prepare(ctx context.Context) error {
-	if err := d.call(ctx, http.MethodPost, "/v1/topics", fields{"name": demoTopic}, nil); err != nil {
+	if err := d.call(ctx, http.MethodPost, "/v1/topics", object{"name": demoTopic}, nil); err != nil {
 		return err
 	}
-	if err := d.call(ctx, http.MethodPost, "/v1/queues", fields{"name": "work"}, nil); err != nil {
+	if err := d.call(ctx, http.MethodPost, "/v1/queues", object{"name": "work"}, nil); err != nil {
 		return err
 	}
 	for i := range d.cast {
@@ -121,7 +121,7 @@ func (d *demo) prepare(ctx context.Context) error {
 			d.sb.Script(p.provider, p.endpoint(), p.answers...)
 		}
 		// Three retries soon after each other instead of the protocol's days.
-		p.body["retry"] = fields{"phases": []fields{{"tries": 3, "from": "300ms"}}}
+		p.body["retry"] = object{"phases": []object{{"tries": 3, "from": "300ms"}}}
 		var out struct {
 			ID string `json:"id"`
 		}

@@ -96,8 +96,8 @@ func (d *demo) tell(ctx context.Context, w *watch) error {
 		return fmt.Errorf("the broken webhook should be dead-lettered: %w", err)
 	}
 	d.sb.Script(sandbox.ProviderWebhook, broken.endpoint())
-	cause := fields{"protocol": "http", "account": webhookAccount, "kind": "temporary", "code": "500"}
-	if err := d.call(ctx, http.MethodPost, "/v1/dead-letters/redrive", fields{"cause": cause}, nil); err != nil {
+	cause := object{"protocol": "http", "account": webhookAccount, "kind": "temporary", "code": "500"}
+	if err := d.call(ctx, http.MethodPost, "/v1/dead-letters/redrive", object{"cause": cause}, nil); err != nil {
 		return err
 	}
 	d.screen.say("The broken webhook is dead-lettered, repaired and redriven.")
