@@ -98,7 +98,7 @@ func TestDemoNamesWhatEndedOtherwise(t *testing.T) {
 	tooLong := strings.Repeat("x", 5000) // a push holds 4 KiB
 	code, stdout, stderr := demoData(t, `{"message": "fits"}`+"\n"+`{"message": "fits", "overrides": {"application": {"message": "`+tooLong+`"}}}`)
 	require.Equal(t, exitFailed, code)
-	require.Regexp(t, `line 2\).*\n *iPhone: expected sent at try 1, is failed at try 1 after rejected PayloadTooLarge`, stderr)
+	require.Regexp(t, `line 2\).*\n.*iPhone: expected sent at try 1, is failed at try 1 after rejected PayloadTooLarge`, stderr)
 	require.NotContains(t, stderr, "webhook")
 	require.Regexp(t, `: sent 2, delivered 9, failed 2\n.*: delivered 9, failed 2, suppressed 1\n`, stdout, "the ledgers are shown all the same")
 
