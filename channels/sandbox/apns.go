@@ -42,6 +42,7 @@ type APNs struct {
 	core    *core
 	key     *ecdsa.PublicKey
 	revoked atomic.Bool
+	good    atomic.Pointer[apnsToken] // the last one: checking a signature takes longer than all else
 	close   func() error
 }
 
