@@ -57,7 +57,8 @@ func thisMachine(h http.Handler) http.Handler {
 }
 
 // usage describes the control API; URL stands for its address.
-const usage = `Fanfare sandbox: every provider, simulated on this machine.
+const usage = `Fanfare sandbox: every provider, simulated on this machine. In a browser this
+address shows what arrived.
 
 What arrived, oldest first, as a JSON array or a line each (NDJSON). All
 parameters may be left out; accepted=false lists what was refused or dropped
@@ -94,7 +95,11 @@ An SMS from a person to the account's number, signed as Twilio signs:
 Receivers of webhooks: any path below WEBHOOK or TLS
 `
 
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) index(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.showInbox(w, r)
+		return
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = strings.NewReplacer("URL", s.URL, "WEBHOOK", s.Webhook.URL, "TLS", s.Webhook.TLSURL).WriteString(w, usage)
 }
