@@ -46,7 +46,7 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if t.Guard != nil {
 		to, ok := t.Guard(s.Protocol, s.Endpoint)
 		if !ok {
-			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
+			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: reasonGuard}
 		}
 		if to != "" {
 			s.Endpoint = to
@@ -179,10 +179,9 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 	case r.State == Held:
 		b.Remove(heldKey(id))
 	}
-	if to.Final() && !r.State.Final() {
-		t.m.final(&deliveryRecord{State: to, Protocol: r.Protocol})
-	}
+	from := r.State
 	r.State, r.At = to, t.store.Now().UTC()
+	t.countMove(b, id, r, from)
 	put(b, deliveryKey(id), r)
 }
 
@@ -307,7 +306,6 @@ func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, err *channels
 	case channels.EndpointGone:
 		if !s.ID.IsZero() {
 			failed = t.disable(context.Background(), l.Owner, l.Topic, s.ID, err)
-			t.m.disabled.WithLabelValues(r.Protocol, err.Kind.String()).Inc()
 		}
 	case channels.RecipientBlocked:
 		_, failed = t.Suppress(context.Background(), l.Owner, Suppression{Protocol: s.Protocol, Endpoint: s.Endpoint, Reason: err.Provider + " " + err.Code})
