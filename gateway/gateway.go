@@ -45,6 +45,7 @@ type Gateway struct {
 	topics   *topics.Topics
 	book     *channels.ErrorBook
 	registry *prometheus.Registry
+	metrics  *metrics
 
 	public, admin net.Listener
 	api           atomic.Pointer[http.Handler]
@@ -56,6 +57,7 @@ type Gateway struct {
 // the listeners; nothing is served before Run. Close or Run must follow.
 func New(ctx context.Context, o Options) (g *Gateway, err error) {
 	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry()}
+	g.metrics = newMetrics(g.registry)
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -172,11 +174,13 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 		keys[i] = rest.Key{Name: k.Name, Hash: k.Hash, Scopes: k.Scopes, Account: k.Account}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/callbacks/", callback.New(callback.Options{Topics: g.topics, Sources: sources, Owner: topics.DefaultOwner, Logger: g.log}))
-	mux.Handle("/", rest.New(rest.Options{
+	mux.Handle("/callbacks/", callback.New(callback.Options{Topics: g.topics, Sources: sources, Owner: topics.DefaultOwner, Metrics: g.metrics.callbacks, Logger: g.log}))
+	api := rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
 		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log,
-	}))
+	})
+	mux.Handle("/", api)
+	mux.Handle(rest.PublishRoute, g.metrics.countRequests("native", api))
 	var h http.Handler = mux
 	g.api.Store(&h)
 	return nil
@@ -271,7 +275,6 @@ func (g *Gateway) Close() error {
 		if err := g.store.Close(); err != nil && !errors.Is(err, queue.ErrClosed) {
 			errs = append(errs, err)
 		}
-		g.store = nil
 	}
 	return errors.Join(errs...)
 }
