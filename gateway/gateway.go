@@ -33,6 +33,8 @@ type Options struct {
 	// Sandbox, if set, stands for all providers: the configuration's accounts
 	// are replaced by SandboxAccounts.
 	Sandbox *sandbox.Server
+
+	store func(*queue.Options) // tests change the store
 }
 
 // Gateway is a whole running Fanfare. Several may run in one process on
@@ -111,10 +113,14 @@ func (g *Gateway) adjusted(cfg config.Config) config.Config {
 
 // open opens the store and what works on it.
 func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
-	g.store, err = queue.Open(cfg.Data, queue.Options{
+	o := queue.Options{
 		Shards: cfg.Store.Shards, Logger: g.log, MemTable: int(cfg.Store.MemTable), Cache: int64(cfg.Store.Cache),
 		MinFree: uint64(cfg.Store.MinFree), MaxUsed: cfg.Store.MaxUsed,
-	})
+	}
+	if g.opts.store != nil {
+		g.opts.store(&o)
+	}
+	g.store, err = queue.Open(cfg.Data, o)
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", cfg.Data, err)
 	}
@@ -239,24 +245,16 @@ func (g *Gateway) Run(ctx, hard context.Context) error {
 		cause = queue.ErrStoreFailed
 	}
 	g.draining.Store(true)
-	g.drain(hard, stop, public)
-	err := work.Wait()
-	_ = admin.Close() // metrics were there to the end; nothing runs behind them any more
-	return errors.Join(cause, err, observers.Wait(), g.Close())
-}
-
-// drain ends the listeners and the workers, softly as long as there is time.
-func (g *Gateway) drain(hard context.Context, stop context.CancelFunc, public *http.Server) {
 	soft, done := context.WithTimeout(hard, g.opts.Config.DrainTimeout)
 	defer done()
-	go func() {
-		<-soft.Done()
-		g.pool.Stop()
-	}()
+	context.AfterFunc(soft, g.pool.Stop) // running attempts end as well
 	stop()
 	if err := public.Shutdown(soft); err != nil {
 		_ = public.Close() // the drain timeout passed
 	}
+	err := work.Wait()
+	_ = admin.Close() // metrics were there to the end; nothing runs behind them any more
+	return errors.Join(cause, err, observers.Wait(), g.Close())
 }
 
 func (g *Gateway) serveAPI(w http.ResponseWriter, r *http.Request) { (*g.api.Load()).ServeHTTP(w, r) }

@@ -87,7 +87,7 @@ type scraped struct{ *Gateway }
 
 var (
 	depthDesc  = prometheus.NewDesc("fanfare_queue_depth", "Deliveries in an account's queues.", []string{"channel", "account", "lane", "state"}, nil)
-	oldestDesc = prometheus.NewDesc("fanfare_queue_oldest_age_seconds", "Age of the oldest delivery that waits.", []string{"channel", "account", "lane"}, nil)
+	oldestDesc = prometheus.NewDesc("fanfare_queue_oldest_age_seconds", "How long the oldest delivery has been in an account's queue; one between two attempts counts, one that is not due yet does not.", []string{"channel", "account", "lane"}, nil)
 	deadDesc   = prometheus.NewDesc("fanfare_dead_letters", "Failed deliveries that could be redriven.", []string{"channel"}, nil)
 	buildDesc  = prometheus.NewDesc("fanfare_build_info", "Version of the running gateway; always 1.", []string{"version", "revision", "goversion"}, nil)
 	reloadDesc = prometheus.NewDesc("fanfare_config_last_reload_successful", "Whether the last reload of the configuration was taken.", nil, nil)
