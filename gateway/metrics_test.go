@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
 )
 
@@ -217,4 +219,44 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 	}
 	// A client may see an answer before its server has counted it.
 	s.agree(want)
+}
+
+func TestSeriesComeAndGoWithAccounts(t *testing.T) {
+	t.Parallel()
+	sb, err := sandbox.Start(sandbox.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sb.Close()) })
+	var cfg config.Config
+	r := start(t, gateway.Options{Version: "1.2.3"}, func(c *config.Config) {
+		c.PublicURL, c.Accounts = "http://localhost", gateway.SandboxAccounts(sb)
+		cfg = *c
+	})
+	all := scrape(t, r.Gateway)
+	for _, series := range []string{
+		`fanfare_publish_requests_total{api="native",code="503"}`,
+		`fanfare_deliveries_total{channel="webhook",outcome="cancelled"}`,
+		`fanfare_dead_lettered_total{channel="application",kind="endpoint_gone"}`,
+		`fanfare_suppressed_total{channel="sms",reason="recipient_guard"}`,
+		`fanfare_retries_total{account="fcm/sandbox",channel="application",kind="throttled"}`,
+		`fanfare_callbacks_total{provider="twilio",result="bad_signature"}`,
+		`fanfare_delivery_latency_seconds_count{channel="lambda",lane="bulk"}`,
+		`fanfare_queue_oldest_age_seconds{account="sqs/sandbox",channel="sqs",lane="critical"}`,
+		`fanfare_unknown_error_codes_total{provider="apns"}`,
+	} {
+		require.Contains(t, all, series, "there before anything happened")
+		require.Zero(t, all[series], series)
+	}
+	require.EqualValues(t, 1, all[`fanfare_account_state{account="apns/sandbox",channel="application",state="active"}`])
+	require.EqualValues(t, 1, all[fmt.Sprintf(`fanfare_build_info{goversion=%q,revision="unknown",version="1.2.3"}`, runtime.Version())])
+
+	cfg.Accounts = cfg.Accounts[:1]
+	require.NoError(t, r.Reload(t.Context(), cfg))
+	for series := range scrape(t, r.Gateway) {
+		require.NotContains(t, series, `account="apns/sandbox"`)
+	}
+	cfg.Accounts[0].Twilio.AccountSID = "wrong"
+	require.Error(t, r.Reload(t.Context(), cfg))
+	all = scrape(t, r.Gateway)
+	require.Zero(t, all["fanfare_config_last_reload_successful"])
+	require.Contains(t, all, `fanfare_account_state{account="twilio/sandbox",channel="sms",state="active"}`, "the old configuration holds")
 }
