@@ -14,6 +14,7 @@ type metrics struct {
 	retryAfter *prometheus.CounterVec
 	rateWait   *prometheus.HistogramVec
 	unknown    *prometheus.CounterVec
+	uplinkDown prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -38,9 +39,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		unknown: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fanfare_unknown_error_codes_total", Help: "Answers the error book has no row for.",
 		}, []string{"provider"}),
+		uplinkDown: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fanfare_uplink_down", Help: "Whether nothing can be reached at all; attempts then cost no try.",
+		}),
 	}
 	if r != nil {
-		r.MustRegister(m.attempts, m.duration, m.state, m.retryAfter, m.rateWait, m.unknown)
+		r.MustRegister(m.attempts, m.duration, m.state, m.retryAfter, m.rateWait, m.unknown, m.uplinkDown)
 	}
 	return m
 }

@@ -64,6 +64,35 @@ func TestCriticalOvertakes(t *testing.T) {
 	})
 }
 
+// A backlog costs an urgent delivery no more than the attempts that run already.
+func TestBacklogDelaysNothingUrgent(t *testing.T) {
+	t.Parallel()
+	inShards(t, 2, func(b *bench) {
+		const backlog, slots = 50_000, 8
+		ch := taking(time.Second)
+		b.put(ch, limits(channels.Limits{Concurrency: slots, PerGroup: slots}))
+		msgs := make([]queue.Message, 1000)
+		for i := range msgs {
+			msgs[i] = queue.Message{Group: "g", Body: []byte("bulk")}
+		}
+		for range backlog / len(msgs) {
+			_, err := b.store.Send(b.Context(), channels.QueueName("a", channels.Bulk), msgs...)
+			require.NoError(b, err)
+		}
+		b.start()
+		b.pass(3500 * time.Millisecond)
+		for range 3 {
+			before := len(ch.calls())
+			b.send(channels.Critical, "otp", 2)
+			b.pass(time.Second)
+			now := ch.calls()[before:]
+			require.Equal(b, []string{"otp", "otp"}, []string{now[0].d.Endpoint, now[1].d.Endpoint})
+			require.Len(b, now, slots, "and the backlog goes on")
+		}
+		require.Greater(b, b.stats(channels.Bulk).Ready, int64(backlog-100))
+	})
+}
+
 func TestRate(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
@@ -185,13 +214,11 @@ func TestHardStop(t *testing.T) {
 func TestStoreEndsRun(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
-		b.put(answering(nil))
+		b.put(taking(time.Second))
 		b.start()
-		require.NoError(b, b.Pause("a", "until the store is closed"))
 		b.send(channels.Bulk, "g", 1)
 		synctest.Wait()
 		require.NoError(b, b.store.Close())
-		require.NoError(b, b.Resume("a"))
 		require.ErrorIs(b, <-b.done, queue.ErrClosed)
 		b.stop = nil
 	})

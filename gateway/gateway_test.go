@@ -73,6 +73,11 @@ func TestPublishSurvivesARestart(t *testing.T) {
 	require.Empty(t, sb.Inbox(sandbox.ProviderTwilio, ""))
 
 	g, _ = serve(t, dir, sb)
+	status, ready := call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, ready["text"], "account twilio/sandbox: paused by an operator. Resume it")
+	status, _ = call(t, "POST", g.URL()+"/v1/accounts/twilio/sandbox/resume", "")
+	require.Less(t, status, 300)
 	_, err = sb.Await(t.Context(), sandbox.ProviderTwilio, "+15005550101", 1)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
@@ -84,9 +89,8 @@ func TestPublishSurvivesARestart(t *testing.T) {
 	for _, name := range []string{"fanfare_queue_depth", "fanfare_ledger_imbalance 0", "fanfare_account_state", "fanfare_dead_letters", "fanfare_attempts_total"} {
 		require.Contains(t, m["text"], name)
 	}
-	status, ready := call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, ready["text"], "account twilio/sandbox: active")
+	_, ready = call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
+	require.Contains(t, ready["text"], "account twilio/sandbox: active\n")
 }
 
 func TestASecondProcessIsRefused(t *testing.T) {
