@@ -116,6 +116,30 @@ func TestOneDeliveryDecides(t *testing.T) {
 	})
 }
 
+func TestFaultStopsWhatWasLeasedAndNotBegun(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		release := make(chan struct{})
+		b.desk.admit = func(e channels.Entry) channels.Verdict {
+			if string(e.Body) == "bulk/g/1" {
+				b.desk.mu.Unlock()
+				<-release // the other one meets the fault meanwhile
+				b.desk.mu.Lock()
+			}
+			return channels.Verdict{}
+		}
+		ch := failing(errFault)
+		b.put(ch, limits(channels.Limits{Concurrency: 2, PerGroup: 2}))
+		b.send(channels.Bulk, "g", 2)
+		b.start()
+		require.Equal(b, channels.Faulted, b.account().State)
+		close(release)
+		synctest.Wait()
+		require.Len(b, ch.calls(), 1)
+		require.EqualValues(b, 2, b.stats(channels.Bulk).Ready, "given back")
+	})
+}
+
 func TestResumeForgetsTheWaits(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
@@ -168,8 +192,8 @@ func TestTrialOfAnEscalatedFaultCostsNoRecipient(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
 		gone := &channels.Error{Kind: channels.EndpointGone, Provider: "fake", Status: 400, Code: "BadDeviceToken",
-			Escalate: &channels.Escalation{Share: 0.05, Window: 10 * time.Minute, Least: 1, Kind: channels.AccountFault}}
-		dead := map[string]bool{"bulk/g/0": true, "bulk/g/1": true}
+			Escalate: &channels.Escalation{Share: 0.05, Window: 20 * time.Second, Least: 2, Kind: channels.AccountFault}}
+		dead := map[string]bool{"bulk/g/0": true, "bulk/g/1": true, "bulk/g/2": true}
 		ch := answering(func(_ context.Context, d channels.Delivery) (channels.Receipt, error) {
 			if dead[d.Content.Text] {
 				return channels.Receipt{}, gone
@@ -177,20 +201,19 @@ func TestTrialOfAnEscalatedFaultCostsNoRecipient(t *testing.T) {
 			return channels.Receipt{}, nil
 		})
 		b.put(ch, limits(channels.Limits{Concurrency: 1}))
-		b.send(channels.Bulk, "g", 3)
+		b.send(channels.Bulk, "g", 4)
 		b.start()
+		require.Equal(b, []channels.Action{channels.DeadLetter, channels.Pause}, b.desk.actions(), "the second is one too many")
 		b.pass(30*time.Second + time.Minute)
 		require.Equal(b, channels.Faulted, b.account().State)
-		require.NotContains(b, b.desk.actions(), channels.DeadLetter)
 		b.pass(2 * time.Minute)
-		require.Equal(b, channels.Active, b.account().State, "one of the others was accepted")
-		require.Len(b, b.settled, 1)
-		for _, o := range b.desk.outcomes[:3] {
+		require.Equal(b, channels.Active, b.account().State, "the fourth was accepted")
+		require.Len(b, b.settled, 2)
+		for _, o := range b.desk.outcomes[1:4] {
 			require.True(b, o.Verdict.Free)
 		}
-		gone.Escalate = nil
 		b.pass(time.Hour)
-		require.Len(b, b.settled, 3, "they are judged for themselves later")
+		require.Len(b, b.settled, 4, "the others are judged for themselves later")
 	})
 }
 
@@ -280,5 +303,31 @@ func TestNothingIsReached(t *testing.T) {
 		problems, err := testutil.GatherAndLint(b.metrics, "fanfare_uplink_down")
 		require.NoError(b, err)
 		require.Empty(b, problems)
+	})
+}
+
+// One queue whose policy denies the account holds up none of the others.
+func TestOneDeniedQueueIsNoFaultOfTheAccount(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		book, err := channels.NewErrorBook(nil)
+		require.NoError(b, err)
+		ch := answering(func(_ context.Context, d channels.Delivery) (channels.Receipt, error) {
+			if d.Lane == channels.Bulk {
+				return channels.Receipt{}, book.Judge(channels.Answer{Provider: "sqs", Status: 403, Code: "AccessDenied"})
+			}
+			return channels.Receipt{}, nil
+		})
+		b.put(ch, limits(channels.Limits{Concurrency: 1}))
+		b.send(channels.Bulk, "service", 15)
+		b.send(channels.Transactional, "service", 30)
+		b.start()
+		b.pass(time.Second)
+		require.Equal(b, channels.Active, b.account().State)
+		require.Len(b, b.settled, 30)
+		b.pass(20 * time.Minute)
+		b.send(channels.Bulk, "service", 100)
+		b.pass(20 * time.Minute)
+		require.Equal(b, channels.Faulted, b.account().State, "by then all are denied")
 	})
 }

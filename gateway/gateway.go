@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,12 +44,13 @@ type Gateway struct {
 	store    *queue.Store
 	pool     *channels.Pool
 	topics   *topics.Topics
-	book     *channels.ErrorBook
+	maker    *maker // of the accounts as they are
 	registry *prometheus.Registry
 
 	public, admin net.Listener
 	api           atomic.Pointer[http.Handler]
 	draining      atomic.Bool
+	reloading     sync.Mutex
 	reloads       reloadMetrics
 }
 
@@ -185,6 +187,8 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 // Reload takes over accounts, limits and keys of another configuration. On an
 // error everything stays as it was.
 func (g *Gateway) Reload(ctx context.Context, cfg config.Config) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
 	cfg = g.adjusted(cfg)
 	err := g.setAccounts(ctx, cfg)
 	if err == nil {

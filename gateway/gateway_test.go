@@ -20,9 +20,18 @@ import (
 // serve runs a gateway on a folder until the test or stop ends it.
 func serve(t *testing.T, dir string, sb *sandbox.Server) (g *gateway.Gateway, stop func()) {
 	t.Helper()
+	return serveConfig(t, configOf(dir), sb)
+}
+
+func configOf(dir string) config.Config {
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", dir
 	cfg.Store.MinFree, cfg.Store.MaxUsed = 0, 1
+	return cfg
+}
+
+func serveConfig(t *testing.T, cfg config.Config, sb *sandbox.Server) (g *gateway.Gateway, stop func()) {
+	t.Helper()
 	g, err := gateway.New(t.Context(), gateway.Options{Config: cfg, Version: "test", Sandbox: sb})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
