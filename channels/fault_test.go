@@ -96,7 +96,7 @@ func TestOneDeliveryDecides(t *testing.T) {
 			if time.Since(began) < 30*time.Second {
 				return channels.Receipt{}, errFault
 			}
-			time.Sleep(5 * time.Second)
+			<-time.After(5 * time.Second)
 			return channels.Receipt{}, nil
 		})}
 		b.put(p, limits(channels.Limits{Concurrency: 8, PerGroup: 8}))
@@ -268,7 +268,7 @@ func TestOtherCredentialsAreTestedAtOnce(t *testing.T) {
 func TestNothingIsReached(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
-		down := &channels.Error{Kind: channels.Temporary, Provider: "fake", Code: "connect", Unreachable: true}
+		down := &channels.Error{Kind: channels.Temporary, Provider: "fake", Code: "connect", Unreachable: true, Wait: time.Hour}
 		var up atomic.Bool
 		b.put(answering(func(context.Context, channels.Delivery) (channels.Receipt, error) {
 			if up.Load() {
@@ -292,12 +292,12 @@ func TestNothingIsReached(t *testing.T) {
 		b.pass(48 * time.Hour)
 		require.Empty(b, b.settled)
 		up.Store(true)
-		b.pass(2 * time.Minute)
+		b.pass(time.Hour)
 		require.Len(b, b.settled, 1)
 		require.Zero(b, metric())
 		up.Store(false)
 		b.send(channels.Bulk, "g", 1)
-		b.pass(73 * time.Hour)
+		b.pass(80 * time.Hour)
 		require.Len(b, b.settled, 2, "but not for ever: it may be the endpoint after all")
 		require.Equal(b, channels.DeadLetter, b.desk.outcomes[len(b.desk.outcomes)-1].Verdict.Action)
 		problems, err := testutil.GatherAndLint(b.metrics, "fanfare_uplink_down")

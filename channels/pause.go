@@ -95,8 +95,9 @@ func (a *account) pausedNow() *pause {
 func (a *account) setPause(held *pause) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	was := a.state()
 	a.pause = held
-	if held == nil {
+	if held == nil && was != Active {
 		a.clear()
 	}
 	a.metrics.show(a.state())

@@ -23,7 +23,7 @@ func newCloser() *closer {
 	c.channel = answering(func(context.Context, channels.Delivery) (channels.Receipt, error) {
 		c.running.Add(1)
 		defer c.running.Add(-1)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if c.closed.Load() > 0 {
 			c.cut.Add(1)
 		}
