@@ -16,12 +16,16 @@ type AccountOptions struct {
 	Name     string // unique: "twilio/main"
 	Protocol string // "sms", "apns", "webhook" …
 	Provider string // as in the error book
-	Channel  Channel
+	// Channel is this account's own and comparable, such as a pointer: another
+	// one means that credentials changed, the same one that at most limits did.
+	Channel Channel
 	// Idempotent tells that a repeated delivery harms nobody: an uncertain
 	// attempt is made again, and intents need not be durable before the call.
 	Idempotent bool
 	Limits     Limits
 	// ProbeEvery is the time between tests of a faulted account; default 30 s.
+	// It doubles, up to 15 minutes, with each delivery that meets the fault again
+	// after the probe found none, or without a probe.
 	ProbeEvery time.Duration
 }
 
@@ -42,8 +46,11 @@ type AccountState struct {
 	Provider   string    `json:"provider"`
 	State      string    `json:"state"` // Active, Paused or Faulted
 	Since      time.Time `json:"since"`
-	Reason     string    `json:"reason,omitempty"` // why paused or faulted
-	Code       string    `json:"code,omitempty"`   // faulted: the provider's code
+	By         string    `json:"by,omitempty"`        // whose word it is that it waits: ByOperator, ByProvider
+	Reason     string    `json:"reason,omitempty"`    // why paused or faulted
+	Code       string    `json:"code,omitempty"`      // faulted: the provider's code
+	Advice     string    `json:"advice,omitempty"`    // what to do
+	NextProbe  time.Time `json:"next_probe,omitzero"` // faulted: when it is tested again; zero while it is
 	InFlight   int       `json:"in_flight"`
 	Idempotent bool      `json:"idempotent"`
 }
@@ -51,8 +58,14 @@ type AccountState struct {
 // The states of an account.
 const (
 	Active  = "active"
-	Paused  = "paused"  // by an operator
-	Faulted = "faulted" // by the provider's word: credentials, payment, configuration
+	Paused  = "paused"  // by an operator, until resumed
+	Faulted = "faulted" // credentials, payment, configuration; until a delivery is accepted
+)
+
+// Who says that an account must wait.
+const (
+	ByOperator = "operator"
+	ByProvider = "provider"
 )
 
 // withDefaults checks the options and fills in what was left out.

@@ -16,8 +16,8 @@ type sending struct {
 	*account
 	worker *worker
 	o      *AccountOptions // as they were when the entries were leased
-	trial  bool            // it tests a faulted account
-	tested bool            // the trial said something
+	trial  *fault          // the fault it tests; nil: none
+	tested bool            // the test was made
 }
 
 // attempt is one entry on its way.
@@ -42,7 +42,13 @@ func (w *worker) start(entries []Entry, r room) {
 	open := make(map[int][]Entry)
 	send := func(part []Entry) {
 		s := &sending{account: w.account, worker: w, o: r.o, trial: r.trial}
-		w.attempts.Go(func() { s.send(part) })
+		w.mu.Lock()
+		w.use(r.o.Channel)
+		w.mu.Unlock()
+		w.attempts.Go(func() {
+			defer s.release(r.o.Channel)
+			s.send(part)
+		})
 	}
 	for _, e := range entries {
 		shard := e.Handle.Shard()
@@ -80,15 +86,15 @@ func (s *sending) free(entries []Entry) {
 	for _, e := range entries {
 		s.groups.end(e.Group)
 	}
-	if s.trial && !s.tested && s.o == s.account.o && s.fault != nil {
-		s.fault.busy = false // nothing was sent: the next entry is the trial
+	if s.trial != nil && !s.tested {
+		s.trial.busy = false // nothing was sent: the next entry is the test
 	}
 	s.notify()
 }
 
 // may tells whether an attempt may still begin.
 func (s *sending) may() bool {
-	return s.worker.going() && (s.trial || s.working())
+	return s.worker.going() && s.working(s.trial)
 }
 
 // admit asks the desk. It returns nil if the delivery does not go; then that is

@@ -99,7 +99,8 @@ func (gs *groups) answered(name string, started, now time.Time, err *Error, laps
 	if err != nil && err.Kind == AccountFault {
 		return
 	}
-	failed := err != nil && (err.Kind == Temporary || err.Kind == Throttled || err.Kind == Uncertain)
+	// What counts by its frequency is not counted here too.
+	failed := err != nil && err.Escalate == nil && (err.Kind == Temporary || err.Kind == Throttled || err.Kind == Uncertain)
 	wish := time.Duration(0)
 	if failed && err.Kind == Throttled {
 		wish = min(err.RetryAfter, breakerWish)

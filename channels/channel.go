@@ -14,7 +14,8 @@ import (
 )
 
 // Channel delivers to endpoints of one protocol through one account of one
-// provider. Its methods are safe for concurrent use.
+// provider. Its methods are safe for concurrent use. One that holds connections
+// is an io.Closer: it is closed once, when no attempt uses it any more.
 type Channel interface {
 	// CheckEndpoint checks an endpoint when it is subscribed or published to
 	// and returns its normal form and group. The error says what was wrong and
@@ -33,7 +34,7 @@ type BatchDeliverer interface {
 }
 
 // Prober is a Channel that can test its account's credentials without sending
-// anything. A paused account is resumed when Probe returns nil.
+// anything. When Probe returns nil, a faulted account tries one delivery.
 type Prober interface {
 	Probe(ctx context.Context) error
 }

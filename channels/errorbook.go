@@ -152,10 +152,17 @@ func innermost(err error) error {
 	}
 }
 
+// unreachable tells whether the way is at fault, not the host at its end.
 func unreachable(err error) bool {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
 		return !dns.IsNotFound
+	}
+	var op *net.OpError
+	if errors.Is(err, syscall.EHOSTUNREACH) && errors.As(err, &op) {
+		if to, ok := op.Addr.(*net.TCPAddr); ok && to.IP.IsPrivate() {
+			return false // a neighbour that is switched off
+		}
 	}
 	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETDOWN)
 }

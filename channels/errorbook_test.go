@@ -80,6 +80,9 @@ func TestTransport(t *testing.T) {
 	dial := func(e syscall.Errno) error {
 		return &url.Error{Op: "Post", URL: "https://secret.example/token", Err: &net.OpError{Op: "dial", Net: "tcp", Err: e}}
 	}
+	dialTo := func(ip string, e syscall.Errno) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.ParseIP(ip)}, Err: e}
+	}
 	for _, c := range []struct {
 		name        string
 		err         error
@@ -90,6 +93,8 @@ func TestTransport(t *testing.T) {
 	}{
 		{"refused", dial(syscall.ECONNREFUSED), false, "connect", channels.Temporary, false},
 		{"no route", dial(syscall.ENETUNREACH), false, "connect", channels.Temporary, true},
+		{"no host", dialTo("203.0.113.1", syscall.EHOSTUNREACH), false, "connect", channels.Temporary, true},
+		{"no such neighbour", dialTo("192.168.7.7", syscall.EHOSTUNREACH), false, "connect", channels.Temporary, false},
 		{"no name server", &net.DNSError{Err: "timeout", Name: "secret.example", IsTimeout: true}, false, "connect", channels.Temporary, true},
 		{"no such name", &net.DNSError{Err: "no such host", Name: "secret.example", IsNotFound: true}, false, "connect", channels.Temporary, false},
 		{"lost", dial(syscall.ECONNRESET), true, "no_answer", channels.Uncertain, false},

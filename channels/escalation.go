@@ -35,8 +35,9 @@ func (e *escalations) forget() {
 }
 
 // judge counts an attempt. It returns the error, with another kind if such
-// answers are too frequent.
-func (e *escalations) judge(now time.Time, err *Error) *Error {
+// answers are too frequent. For a trial of a faulted account one is enough: it
+// must not cost a recipient anything.
+func (e *escalations) judge(now time.Time, err *Error, trial bool) *Error {
 	part := now.UnixNano() / int64(windowPart)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -55,6 +56,9 @@ func (e *escalations) judge(now time.Time, err *Error) *Error {
 	esc := err.Escalate
 	parts := min(int64((esc.Window+windowPart-1)/windowPart), windowParts)
 	total, hits := e.total.sum(part, parts), e.hits[key].sum(part, parts)
+	if trial && esc.Kind == AccountFault {
+		total, hits = esc.Least, esc.Least
+	}
 	if total < esc.Least || float64(hits) <= esc.Share*float64(total) {
 		return err
 	}

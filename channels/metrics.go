@@ -16,6 +16,7 @@ type metrics struct {
 	retryAfter *prometheus.CounterVec
 	rateWait   *prometheus.HistogramVec
 	unknown    *prometheus.CounterVec
+	uplinkDown prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -35,7 +36,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		retryAfter: counter("fanfare_retry_after_honoured_total", "Retries put off as the provider asked (Retry-After).", "channel", "account"),
 		rateWait: histogram("fanfare_rate_limit_wait_seconds", "How long an account's entries waited for its rate limit.",
 			.001, .01, .1, .5, 1, 5, 30, 60),
-		unknown: counter("fanfare_unknown_error_codes_total", "Answers the error book has no row for.", "provider"),
+		unknown:    counter("fanfare_unknown_error_codes_total", "Answers the error book has no row for.", "provider"),
+		uplinkDown: f.NewGauge(prometheus.GaugeOpts{Name: "fanfare_uplink_down", Help: "Whether nothing can be reached at all; attempts then cost no try."}),
 	}
 }
 

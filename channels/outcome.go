@@ -9,8 +9,8 @@ import (
 // judge counts an attempt's answer and decides what follows.
 func (s *sending) judge(ctx context.Context, a *attempt, started time.Time) {
 	now := time.Now()
-	if s.options() == s.o {
-		a.o.Err = s.share.judge(now, a.o.Err)
+	if s.options().Channel == s.o.Channel {
+		a.o.Err = s.share.judge(now, a.o.Err, s.trial != nil)
 	}
 	err := a.o.Err
 	s.pool.heard(err)
@@ -37,19 +37,6 @@ func (a *account) lapse() {
 	a.notify()
 }
 
-// standing is what an answer says of the account.
-func (s *sending) standing(err *Error) {
-	if err != nil && err.Kind == AccountFault {
-		s.fail(s.o, err)
-		s.tested = true
-		return
-	}
-	if s.trial {
-		s.tested = true
-		s.account.tested(s.o, err == nil || err.Kind != Temporary && err.Kind != Uncertain)
-	}
-}
-
 func (s *sending) verdict(ctx context.Context, a *attempt) Verdict {
 	policy := s.pool.desk.Policy(ctx, a.e)
 	now := s.pool.store.Now()
@@ -57,23 +44,38 @@ func (s *sending) verdict(ctx context.Context, a *attempt) Verdict {
 		Try: a.d.Try, Age: now.Sub(a.d.PublishedAt), Now: now, Expires: a.d.Expires,
 		Idempotent: s.o.Idempotent, Random: rand.Float64(),
 	}
-	if err := a.o.Err; err != nil && err.Unreachable && err.Kind == Temporary && s.pool.cutOff() {
-		return uplinkDown(policy, t, err)
+	switch err := a.o.Err; {
+	case err == nil:
+	case err.Unreachable && err.Kind == Temporary && t.Age < longestCutOff && s.pool.cutOff():
+		s.pool.metrics.uplinkDown.Set(1)
+		return unspent(policy.MaxAge, t, max(silence, err.Wait), "nothing can be reached")
+	case s.trial != nil && err.Kind == AccountFault && err.Escalate != nil:
+		return unspent(0, t, suspectRest, "account fault")
 	}
 	return policy.Judge(t, a.o.Err)
 }
 
-// uplinkDown is the verdict when nothing can be reached: the attempt is not
-// spent. The publish's deadline and the policy's bound on age still hold.
-func uplinkDown(p RetryPolicy, t Attempt, err *Error) Verdict {
+// unspent is the verdict for an attempt that costs no try. The publish's
+// deadline and a bound on its age (0: none) still hold.
+func unspent(maxAge time.Duration, t Attempt, wait time.Duration, why string) Verdict {
 	t.Try = 1
-	wait := RetryPolicy{Phases: []Phase{{Tries: 1, From: silence, To: silence}}, MaxAge: p.MaxAge}
-	v := wait.Judge(t, &Error{Kind: Temporary, Wait: err.Wait})
+	p := RetryPolicy{Phases: []Phase{{Tries: 1, From: wait, To: wait}}, MaxAge: maxAge}
+	v := p.Judge(t, &Error{Kind: Temporary})
 	if v.Action == Retry {
-		v.Free, v.Reason = true, "nothing can be reached"
+		v.Free, v.Reason = true, why
 	}
 	return v
 }
+
+// suspectRest is how long an entry rests that tested an account and got the
+// answer whose frequency was the fault. Its own endpoint may be to blame, and
+// others must have their turn at testing.
+const suspectRest = time.Hour
+
+// longestCutOff is how old a delivery may be for its attempts to cost nothing
+// while nothing can be reached, a long weekend: where little is sent, a single
+// endpoint that is gone looks the same.
+const longestCutOff = 72 * time.Hour
 
 // silence is how long no provider answered when the uplink counts as down.
 const silence = 10 * time.Second
@@ -82,6 +84,7 @@ const silence = 10 * time.Second
 func (p *Pool) heard(err *Error) {
 	if err == nil || err.Status != 0 {
 		p.answered.Store(int64(time.Since(p.began)) + 1)
+		p.metrics.uplinkDown.Set(0)
 	}
 }
 

@@ -41,6 +41,8 @@ type Pool struct {
 	began    time.Time
 	answered atomic.Int64 // when any provider last answered, ns after began; 0 never
 
+	pausing sync.Mutex // held while a pause is recorded or ended
+
 	mu       sync.Mutex
 	accounts []*account // in the order they were put
 	run      *run       // while Run works
@@ -88,9 +90,11 @@ func (p *Pool) SetDesk(d Desk) {
 	}
 }
 
-// Put adds an account, or replaces the one of that name: attempts that run
-// finish on the old channel, and a faulted account resumes at once (an
-// operator's pause stays). It creates the account's queues; durable on return.
+// Put adds an account, or replaces the one of that name. With the same channel
+// only limits and traits change. Another channel takes over: attempts that run
+// finish on the old one, which is then closed, and a faulted account is tested
+// at once. An operator's pause stays. It creates the account's queues; durable
+// on return.
 func (p *Pool) Put(ctx context.Context, o AccountOptions) error {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -102,13 +106,19 @@ func (p *Pool) Put(ctx context.Context, o AccountOptions) error {
 			return fmt.Errorf("account %q: create queue: %w", o.Name, err)
 		}
 	}
+	held, err := p.paused(o.Name)
+	if err != nil {
+		return err
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if a := p.find(o.Name); a != nil {
-		a.replace(o)
+		spare := a.replace(o)
+		p.mu.Unlock()
+		a.close(spare)
 		return nil
 	}
-	a := newAccount(p, o)
+	defer p.mu.Unlock()
+	a := newAccount(p, o, held)
 	p.accounts = append(p.accounts, a)
 	if p.run != nil {
 		p.run.start(a)
@@ -120,36 +130,19 @@ func (p *Pool) Put(ctx context.Context, o AccountOptions) error {
 // attempt and its records take.
 const laneVisibility = 5 * time.Minute
 
-// Remove takes an account out. Its running attempts finish; its queues and what
-// is in them stay. An unknown account is no error.
+// Remove takes an account out. Its running attempts finish, then its channel is
+// closed; its queues and what is in them stay. An unknown account is no error.
 func (p *Pool) Remove(name string) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.accounts = slices.DeleteFunc(p.accounts, func(a *account) bool {
-		if a.name != name {
-			return false
-		}
+	a := p.find(name)
+	if a != nil {
+		p.accounts = slices.DeleteFunc(p.accounts, func(other *account) bool { return other == a })
 		a.remove()
-		return true
-	})
-}
-
-// Pause stops leasing from an account until Resume. Running attempts finish.
-func (p *Pool) Pause(name, reason string) error {
-	a, err := p.account(name)
-	if err == nil {
-		a.pause(reason)
 	}
-	return err
-}
-
-// Resume ends a pause, and a fault without waiting for its probe.
-func (p *Pool) Resume(name string) error {
-	a, err := p.account(name)
-	if err == nil {
-		a.resume("resumed by the operator", true)
+	p.mu.Unlock()
+	if a != nil {
+		a.end()
 	}
-	return err
 }
 
 // States are the accounts' states, in the order they were put.
@@ -219,8 +212,8 @@ func (p *Pool) find(name string) *account {
 
 // Run works until ctx ends: it leases entries, makes the attempts and records
 // their outcomes. Then it leases no more, gives back what was leased and not yet
-// begun, finishes the attempts that run (Stop ends them) and returns nil. The
-// end of the store (queue.ErrStoreFailed, queue.ErrClosed) ends it with that
+// begun, finishes the attempts that run (Stop ends them), closes the channels
+// and returns nil. The end of the store (queue.ErrStoreFailed, queue.ErrClosed) ends it with that
 // error. A pool runs once.
 func (p *Pool) Run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
@@ -244,10 +237,23 @@ func (p *Pool) Run(ctx context.Context) error {
 	p.mu.Lock()   //nolint:staticcheck // whoever was about to start a worker has, and the next one sees the end
 	p.mu.Unlock() //nolint:staticcheck // the empty section is a barrier
 	r.workers.Wait()
+	p.end()
 	if err := context.Cause(ctx); errors.Is(err, queue.ErrStoreFailed) || errors.Is(err, queue.ErrClosed) {
 		return fmt.Errorf("deliver: %w", err)
 	}
 	return nil
+}
+
+// end closes the channels, all at a time.
+func (p *Pool) end() {
+	p.mu.Lock()
+	accounts := slices.Clone(p.accounts)
+	p.mu.Unlock()
+	var closing sync.WaitGroup
+	for _, a := range accounts {
+		closing.Go(a.end)
+	}
+	closing.Wait()
 }
 
 // Stop ends the running attempts at once: their contexts are cancelled. It is

@@ -1,8 +1,6 @@
 package channels
 
 import (
-	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -21,32 +19,24 @@ type account struct {
 	mu       sync.Mutex
 	o        *AccountOptions // replaced as a whole
 	metrics  *accountMetrics
-	limiter  *rate.Limiter // nil: no limit
-	paused   bool
-	why      string // of the pause
-	fault    *fault
-	since    time.Time
+	limiter  *rate.Limiter   // nil: no limit
+	users    map[Channel]int // of the channels not closed yet: what works with them
+	pause    *pause          // nil: not paused
+	fault    *fault          // nil: not at fault
+	since    time.Time       // active since
 	inFlight int
 	groups   groups
-	removed  bool
+	ended    bool
 }
 
-// fault is why an account is not used.
-type fault struct {
-	code   string
-	reason string
-	next   time.Time // of the next probe or trial
-	busy   bool      // one is under way
-}
-
-func newAccount(p *Pool, o AccountOptions) *account {
+func newAccount(p *Pool, o AccountOptions, held *pause) *account {
 	a := &account{
 		pool: p, name: o.Name, changed: make(chan struct{}, 1), gone: make(chan struct{}),
 		share: newEscalations(), o: &o, metrics: p.metrics.account(&o), since: p.store.Now(),
-		groups: groups{all: make(map[string]*group)},
+		users: map[Channel]int{o.Channel: 0}, pause: held, groups: groups{all: make(map[string]*group)},
 	}
 	a.limit(o.Limits)
-	a.metrics.show(Active)
+	a.metrics.show(a.state())
 	return a
 }
 
@@ -77,93 +67,44 @@ func (a *account) notify() {
 	}
 }
 
-func (a *account) replace(o AccountOptions) {
+// replace takes over other options. With another channel a fault is tested at
+// once, and what was counted of the old one is forgotten. It returns the old
+// channel if that is to be closed now.
+func (a *account) replace(o AccountOptions) (spare Channel) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.o.Protocol != o.Protocol || a.o.Provider != o.Provider {
 		a.metrics.remove()
 		a.metrics = a.pool.metrics.account(&o)
 	}
+	old := a.o.Channel
 	a.o = &o
+	if old != o.Channel {
+		a.users[o.Channel] += 0
+		spare = a.spare(old)
+		a.share.forget()
+		if f := a.fault; f != nil { // a new one: tests under way are the old channel's
+			a.fault = &fault{since: f.since, code: f.code, reason: f.reason, wait: o.ProbeEvery}
+		}
+	}
 	a.limit(o.Limits)
+	a.groups.unhide()
 	a.metrics.show(a.state())
-	a.mu.Unlock()
-	a.share.forget()
-	a.resume("replaced", false)
+	a.notify()
+	return spare
 }
 
 func (a *account) remove() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.removed = true
 	a.metrics.remove()
 	close(a.gone)
-}
-
-func (a *account) pause(reason string) {
-	a.pool.log.Info("account paused", "account", a.name, "reason", reason)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.paused {
-		a.since = a.pool.store.Now()
-	}
-	a.paused, a.why = true, reason
-	a.metrics.show(a.state())
-}
-
-// resume ends a fault, and a pause if unpause is set.
-func (a *account) resume(how string, unpause bool) {
-	if a.clear(unpause) {
-		a.pool.log.Info("account active", "account", a.name, "reason", how)
-	}
-	a.notify() // if only since its limits changed
-}
-
-// clear tells whether it made the account active. Nothing that may block, as a
-// log, is done with the account locked: the shards' writers ask it.
-func (a *account) clear(unpause bool) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	was := a.state()
-	a.fault = nil
-	if unpause {
-		a.paused, a.why = false, ""
-	}
-	a.groups.unhide()
-	a.metrics.show(a.state())
-	if a.state() == was || a.paused {
-		return false
-	}
-	a.since = a.pool.store.Now()
-	return true
-}
-
-// fail notes an account fault seen with the given options; one seen with
-// options replaced meanwhile does not count.
-func (a *account) fail(o *AccountOptions, err *Error) {
-	now := a.pool.store.Now()
-	a.mu.Lock()
-	if a.o != o {
-		a.mu.Unlock()
-		return
-	}
-	first := a.fault == nil
-	if first {
-		a.since = now
-	}
-	a.fault = &fault{code: err.Code, reason: err.Error(), next: time.Now().Add(o.ProbeEvery)}
-	a.metrics.show(a.state())
-	a.mu.Unlock()
-	a.notify()
-	if first {
-		a.pool.log.Error("account fault: its deliveries wait, none is lost; check its credentials, payment and configuration, then replace or resume it",
-			"account", a.name, "provider", o.Provider, "status", err.Status, "code", err.Code, "err", err, "probe_every", o.ProbeEvery)
-	}
 }
 
 // state is the account's state; the account is locked.
 func (a *account) state() string {
 	switch {
-	case a.paused:
+	case a.pause != nil:
 		return Paused
 	case a.fault != nil:
 		return Faulted
@@ -171,11 +112,12 @@ func (a *account) state() string {
 	return Active
 }
 
-// working tells whether attempts may begin.
-func (a *account) working() bool {
+// working tells whether attempts may begin: those that test a fault only while
+// it lasts, all others only without one.
+func (a *account) working(trial *fault) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.state() == Active && !a.removed
+	return !a.ended && a.pause == nil && a.fault == trial
 }
 
 func (a *account) describe() AccountState {
@@ -185,44 +127,18 @@ func (a *account) describe() AccountState {
 		Name: a.name, Protocol: a.o.Protocol, Provider: a.o.Provider, State: a.state(), Since: a.since,
 		InFlight: a.inFlight, Idempotent: a.o.Idempotent,
 	}
-	switch s.State {
-	case Paused:
-		s.Reason = a.why
-	case Faulted:
-		s.Reason, s.Code = a.fault.reason, a.fault.code
+	switch f := a.fault; {
+	case a.pause != nil:
+		s.By, s.Since, s.Reason = ByOperator, a.pause.Since, a.pause.Reason
+		s.Advice = "Resume it when it may go on. Its deliveries wait, none is lost."
+	case f != nil:
+		s.By, s.Since, s.Reason, s.Code = ByProvider, f.since, f.reason, f.code
+		s.Advice = "Correct its credentials, payment or configuration; a reload or resume tries it at once. Its deliveries wait, none is lost."
+		if f.open {
+			s.Advice = "Nothing, if it was corrected: the provider finds no fault with its credentials, and the next delivery decides."
+		} else if !f.busy {
+			s.NextProbe = f.next
+		}
 	}
 	return s
-}
-
-// probe tests a faulted account's credentials.
-func (a *account) probe(ctx context.Context, o *AccountOptions, p Prober) {
-	ctx, cancel := context.WithTimeout(ctx, o.Limits.Timeout)
-	defer cancel()
-	err := func() (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("probe panicked: %v", r)
-			}
-		}()
-		return p.Probe(ctx)
-	}()
-	a.tested(o, err == nil)
-	if err != nil {
-		a.pool.log.Debug("account still at fault", "account", a.name, "err", err)
-	}
-}
-
-// tested ends a probe or trial made with the given options.
-func (a *account) tested(o *AccountOptions, good bool) {
-	a.mu.Lock()
-	current := a.o == o && a.fault != nil
-	if current {
-		a.fault.busy, a.fault.next = false, time.Now().Add(o.ProbeEvery)
-	}
-	a.mu.Unlock()
-	if current && good {
-		a.resume("the account answers again", false)
-		return
-	}
-	a.notify()
 }

@@ -66,7 +66,7 @@ func (w *worker) going() bool {
 // room is how much may be leased now.
 type room struct {
 	n     int
-	trial bool // the one attempt that tests a faulted account
+	trial *fault // the fault that the one attempt tests; nil: none
 	o     *AccountOptions
 }
 
@@ -74,7 +74,7 @@ type room struct {
 const forever = time.Duration(math.MaxInt64)
 
 // room tells what may be leased now, and how long to wait before looking again
-// if nothing else happens.
+// if nothing else happens. Its channel is in use; lease releases it.
 func (w *worker) room() (room, time.Duration) {
 	now := time.Now()
 	w.mu.Lock()
@@ -84,12 +84,13 @@ func (w *worker) room() (room, time.Duration) {
 		w.lanes.show()
 	}
 	r := room{n: w.o.Limits.Concurrency - w.inFlight, o: w.o}
+	w.use(r.o.Channel)
 	wait := forever
 	switch {
-	case w.paused:
+	case w.pause != nil:
 		r.n = 0
 	case w.fault != nil:
-		r.trial = true
+		r.trial = w.fault
 		var n int
 		n, wait = w.test(now)
 		r.n = min(r.n, n)
@@ -110,29 +111,10 @@ func (w *worker) room() (room, time.Duration) {
 	return r, time.Duration((1-tokens)/float64(w.limiter.Limit())*float64(time.Second)) + time.Microsecond
 }
 
-// test begins the probe of a faulted account, or tells that one attempt may be
-// made instead. The account is locked.
-func (w *worker) test(now time.Time) (n int, wait time.Duration) {
-	f := w.fault
-	if f.busy {
-		return 0, forever
-	}
-	if d := f.next.Sub(now); d > 0 {
-		return 0, d
-	}
-	p, ok := w.o.Channel.(Prober)
-	if !ok {
-		return 1, forever
-	}
-	f.busy = true
-	o := w.o
-	w.attempts.Go(func() { w.probe(w.run.ctx, o, p) })
-	return 0, forever
-}
-
 // lease leases up to room.n entries and starts their attempts: at once, or
 // together when the provider takes several in one request.
 func (w *worker) lease(r room) (int, error) {
+	defer w.release(r.o.Channel)
 	leased := 0
 	_, together := r.o.Channel.(BatchDeliverer)
 	var held []Entry
@@ -185,8 +167,8 @@ func (w *worker) receive(l *laneTurn, r room, n int) ([]Entry, error) {
 		w.groups.begin(m.Group, t.now)
 	}
 	w.inFlight += len(got)
-	if r.trial && w.fault != nil {
-		w.fault.busy = true
+	if r.trial != nil {
+		r.trial.busy = true
 	}
 	w.mu.Unlock()
 	w.charge(len(got))

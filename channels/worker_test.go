@@ -64,6 +64,41 @@ func TestCriticalOvertakes(t *testing.T) {
 	})
 }
 
+// An urgent delivery is among the next attempts, however long the backlog.
+func TestBacklogDelaysNothingUrgent(t *testing.T) {
+	t.Parallel()
+	inShards(t, 2, func(b *bench) {
+		const backlog, slots = 50_000, 8
+		ch := taking(time.Second)
+		b.put(ch, limits(channels.Limits{Concurrency: slots, PerGroup: slots}))
+		msgs := make([]queue.Message, 1000)
+		for i := range msgs {
+			msgs[i] = queue.Message{Group: "g", Body: []byte("bulk")}
+		}
+		for range backlog / len(msgs) {
+			_, err := b.store.Send(b.Context(), channels.QueueName("a", channels.Bulk), msgs...)
+			require.NoError(b, err)
+		}
+		b.start()
+		b.pass(3500 * time.Millisecond)
+		for range 3 {
+			before := len(ch.calls())
+			b.send(channels.Critical, "otp", 2)
+			b.pass(time.Second)
+			next := ch.calls()[before:]
+			require.Len(b, next, slots, "the backlog goes on")
+			urgent := 0
+			for _, c := range next {
+				if c.d.Lane == channels.Critical {
+					urgent++
+				}
+			}
+			require.Equal(b, 2, urgent, "but is not waited for")
+		}
+		require.Greater(b, b.stats(channels.Bulk).Ready, int64(backlog-100))
+	})
+}
+
 func TestRate(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
@@ -185,13 +220,11 @@ func TestHardStop(t *testing.T) {
 func TestStoreEndsRun(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(b *bench) {
-		b.put(answering(nil))
+		b.put(taking(time.Second))
 		b.start()
-		require.NoError(b, b.Pause("a", "until the store is closed"))
 		b.send(channels.Bulk, "g", 1)
 		synctest.Wait()
 		require.NoError(b, b.store.Close())
-		require.NoError(b, b.Resume("a"))
 		require.ErrorIs(b, <-b.done, queue.ErrClosed)
 		b.stop = nil
 	})

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -9,11 +10,14 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 	"github.com/fanfare-gateway/fanfare/channels/downstream"
 	"github.com/fanfare-gateway/fanfare/channels/email"
 	"github.com/fanfare-gateway/fanfare/channels/function"
@@ -29,29 +33,48 @@ import (
 // accountName is an account's name in queues, metrics and the API.
 func accountName(a config.Account) string { return a.Provider + "/" + a.Name }
 
-// maker makes channels from configured accounts.
+// maker makes channels from configured accounts. One configuration's maker
+// takes over from the one before what did not change: the channel of an
+// account, with its connections, and the provider tokens of a key.
 type maker struct {
+	rows   []byte // of the error book
 	book   *channels.ErrorBook
+	allow  []string
 	guard  channels.Guard
-	tokens map[string]*apns.Tokens
+	tokens *apns.Tokens // one a key, for all apps: Apple bounds how often a key's token is renewed
+	made   map[string]made
+	before *maker // nil: none, or its channels do not fit any more
 	// segments counts SMS segments by country.
 	segments func(country string, n int)
 }
 
-func newMaker(cfg config.Config) (*maker, error) {
-	var rows []byte
+// made is a channel and the account it was made from.
+type made struct {
+	account config.Account
+	channel channels.Channel
+}
+
+// newMaker makes a configuration's maker; before is that of the one it replaces,
+// nil for the first.
+func newMaker(cfg config.Config, before *maker) (*maker, error) {
+	m := &maker{allow: cfg.Egress.Allow, made: map[string]made{}, tokens: apns.NewTokens()}
+	var err error
 	if cfg.ErrorBook != "" {
-		var err error
-		if rows, err = os.ReadFile(filepath.Clean(cfg.ErrorBook)); err != nil {
+		if m.rows, err = os.ReadFile(filepath.Clean(cfg.ErrorBook)); err != nil {
 			return nil, fmt.Errorf("error_book: %w", err)
 		}
 	}
-	book, err := channels.NewErrorBook(rows)
-	if err != nil {
+	if before != nil {
+		m.tokens = before.tokens
+		if bytes.Equal(m.rows, before.rows) && slices.Equal(m.allow, before.allow) {
+			m.before, m.book, m.guard = before, before.book, before.guard
+			return m, nil
+		}
+	}
+	if m.book, err = channels.NewErrorBook(m.rows); err != nil {
 		return nil, err
 	}
-	m := &maker{book: book, tokens: map[string]*apns.Tokens{}}
-	for _, text := range cfg.Egress.Allow {
+	for _, text := range m.allow {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
 			return nil, fmt.Errorf("egress.allow: %w", err)
@@ -61,9 +84,34 @@ func newMaker(cfg config.Config) (*maker, error) {
 	return m, nil
 }
 
+// channelOf is the account's channel: the one there is if it would be made the
+// same way again.
+func (m *maker) channelOf(a config.Account) (ch channels.Channel, err error) {
+	name := accountName(a)
+	if m.before != nil {
+		if old, ok := m.before.made[name]; ok && sameChannel(old.account, a) {
+			m.made[name] = made{a, old.channel}
+			return old.channel, nil
+		}
+	}
+	if ch, err = m.channel(a); err == nil {
+		m.made[name] = made{a, ch}
+	}
+	return ch, err
+}
+
+// sameChannel tells whether accounts differ in limits of the workers at most.
+func sameChannel(a, b config.Account) bool {
+	a.Rate, a.Burst, a.PerGroup = b.Rate, b.Burst, b.PerGroup
+	if a.Provider != sandbox.ProviderSMTP { // whose channel has as many connections
+		a.Concurrency = b.Concurrency
+	}
+	return reflect.DeepEqual(a, b)
+}
+
 // options are what the pool needs of an account.
 func (m *maker) options(a config.Account) (channels.AccountOptions, error) {
-	ch, err := m.channel(a)
+	ch, err := m.channelOf(a)
 	if err != nil {
 		return channels.AccountOptions{}, fmt.Errorf("account %s: %w", accountName(a), err)
 	}
@@ -108,16 +156,18 @@ func (m *maker) channel(a config.Account) (channels.Channel, error) {
 		return webhook.New(webhook.Options{Book: m.book, Guard: m.guard, RootCAs: roots, Timeout: a.Timeout})
 	case sandbox.ProviderSQS:
 		c := a.SQS
-		return downstream.New(downstream.Options{
+		account := amazon.Account{
 			Region: c.Region, AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey),
-			SessionToken: string(c.SessionToken), Endpoint: c.Endpoint, Control: m.guard.Control, Book: m.book,
-		})
+			SessionToken: string(c.SessionToken), Control: m.guard.Control, Book: m.book,
+		}
+		return downstream.New(downstream.Options{Account: account, Endpoint: c.Endpoint})
 	case sandbox.ProviderLambda:
 		c := a.Lambda
-		return function.New(function.Options{
+		account := amazon.Account{
 			Region: c.Region, AccessKeyID: c.AccessKeyID, SecretAccessKey: string(c.SecretAccessKey),
-			SessionToken: string(c.SessionToken), Endpoint: c.Endpoint, InvocationType: c.InvocationType, Book: m.book,
-		})
+			SessionToken: string(c.SessionToken), Book: m.book,
+		}
+		return function.New(function.Options{Account: account, Endpoint: c.Endpoint, InvocationType: c.InvocationType})
 	}
 	return nil, fmt.Errorf("provider %q is unknown", a.Provider)
 }
@@ -134,7 +184,7 @@ func (m *maker) apns(a config.Account) (channels.Channel, error) {
 	}
 	return apns.New(apns.Options{
 		Topic: c.Topic, Key: []byte(c.Key), KeyID: c.KeyID, TeamID: c.TeamID, Certificate: []byte(c.Certificate),
-		CertificateKey: []byte(c.CertificateKey), Host: host, RootCAs: roots, Book: m.book, Timeout: a.Timeout,
+		CertificateKey: []byte(c.CertificateKey), Host: host, RootCAs: roots, Book: m.book, Timeout: a.Timeout, Tokens: m.tokens,
 	})
 }
 
@@ -164,8 +214,9 @@ func rootCAs(pem config.PEM) (*x509.CertPool, error) {
 
 // setAccounts makes the pool's accounts those of the configuration. All
 // channels are made before the first is put, so a bad account changes nothing.
+// An account that did not change goes on undisturbed.
 func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
-	m, err := newMaker(cfg)
+	m, err := newMaker(cfg, g.maker)
 	if err != nil {
 		return err
 	}
@@ -180,6 +231,8 @@ func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	m.before = nil
+	g.maker = m // now, as the next one must not take over a channel that was replaced
 	keep := map[string]bool{}
 	for _, o := range all {
 		keep[o.Name] = true
@@ -192,7 +245,6 @@ func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
 			g.pool.Remove(st.Name)
 		}
 	}
-	g.book = m.book
 	return nil
 }
 

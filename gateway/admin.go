@@ -83,7 +83,11 @@ func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	if verbose {
 		for _, a := range g.pool.States() {
-			_, _ = fmt.Fprintf(w, "account %s: %s %s\n", a.Name, a.State, a.Reason)
+			line := fmt.Sprintf("account %s: %s", a.Name, a.State)
+			if a.By != "" {
+				line += " " + a.Reason + ". " + a.Advice
+			}
+			_, _ = fmt.Fprintln(w, line)
 		}
 	}
 	if status == http.StatusOK {

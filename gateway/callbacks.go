@@ -28,9 +28,9 @@ func (g *Gateway) callbackSources(cfg config.Config) (map[string]callback.Source
 			if err != nil {
 				return nil, fmt.Errorf("account %s: %w", accountName(a), err)
 			}
-			all[accountName(a)] = twilio{callbacks: c, book: g.book}
+			all[accountName(a)] = twilio{callbacks: c, book: g.maker.book}
 		case a.Provider == sandbox.ProviderSMTP && a.SMTP.EventsSecret != "":
-			all[accountName(a)] = callback.Relay{Secret: []byte(a.SMTP.EventsSecret), Provider: a.Provider, Book: g.book}
+			all[accountName(a)] = callback.Relay{Secret: []byte(a.SMTP.EventsSecret), Provider: a.Provider, Book: g.maker.book}
 		}
 	}
 	return all, nil

@@ -242,7 +242,7 @@ func TestStopHoldsForEveryOwner(t *testing.T) {
 	sum := sha256.Sum256([]byte("secret"))
 	cfg := config.Default()
 	cfg.Keys = []config.Key{{Name: "shop", Hash: "sha256:" + hex.EncodeToString(sum[:]), Scopes: []string{"read"}, Account: "123456789012"}}
-	require.NoError(t, p.g.Reload(t.Context(), func() (config.Config, error) { return cfg, nil }))
+	require.NoError(t, p.g.Reload(t.Context(), loading(cfg)))
 	require.NoError(t, p.sb.Twilio.Reply(t.Context(), p.g.URL()+twilioPath, "+15005550101", "STOP"))
 	r, err := http.NewRequestWithContext(t.Context(), "GET", p.g.URL()+"/v1/suppressions", nil)
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,14 +47,15 @@ type Gateway struct {
 	store    *queue.Store
 	pool     *channels.Pool
 	topics   *topics.Topics
-	book     *channels.ErrorBook
 	links    *callback.Links
+	maker    *maker // of the accounts as they are
 	registry *prometheus.Registry
 	metrics  *metrics
 
 	public, admin net.Listener
 	api           atomic.Pointer[http.Handler]
 	draining      atomic.Bool
+	reloading     sync.Mutex
 	reloads       reloadMetrics
 }
 
@@ -214,6 +216,8 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 // Reload takes over accounts, limits and keys of the configuration that load
 // gives. On an error, load's too, everything stays as it was.
 func (g *Gateway) Reload(ctx context.Context, load func() (config.Config, error)) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
 	err := g.reload(ctx, load)
 	g.reloads.note(err, time.Now())
 	return err

@@ -20,9 +20,18 @@ import (
 // serve runs a gateway on a folder until the test or stop ends it.
 func serve(t *testing.T, dir string, sb *sandbox.Server) (g *gateway.Gateway, stop func()) {
 	t.Helper()
+	return serveConfig(t, configOf(dir), sb)
+}
+
+func configOf(dir string) config.Config {
 	cfg := config.Default()
 	cfg.Data = dir
-	return serveConfig(t, cfg, sb)
+	return cfg
+}
+
+// loading is what Reload takes.
+func loading(cfg config.Config) func() (config.Config, error) {
+	return func() (config.Config, error) { return cfg, nil }
 }
 
 // serveConfig is serve with a configuration, but for its addresses and disk.
@@ -80,6 +89,11 @@ func TestPublishSurvivesARestart(t *testing.T) {
 	require.Empty(t, sb.Inbox(sandbox.ProviderTwilio, ""))
 
 	g, _ = serve(t, dir, sb)
+	status, ready := call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, ready["text"], "account twilio/sandbox: paused by an operator. Resume it")
+	status, _ = call(t, "POST", g.URL()+"/v1/accounts/twilio/sandbox/resume", "")
+	require.Less(t, status, 300)
 	_, err = sb.Await(t.Context(), sandbox.ProviderTwilio, "+15005550101", 1)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
@@ -91,9 +105,8 @@ func TestPublishSurvivesARestart(t *testing.T) {
 	for _, name := range []string{"fanfare_queue_depth", "fanfare_ledger_imbalance 0", "fanfare_account_state", "fanfare_dead_letters", "fanfare_attempts_total"} {
 		require.Contains(t, m["text"], name)
 	}
-	status, ready := call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, ready["text"], "account twilio/sandbox: active")
+	_, ready = call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
+	require.Contains(t, ready["text"], "account twilio/sandbox: active\n")
 }
 
 func TestASecondProcessIsRefused(t *testing.T) {

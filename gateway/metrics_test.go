@@ -250,12 +250,12 @@ func TestSeriesComeAndGoWithAccounts(t *testing.T) {
 	require.EqualValues(t, 1, all[fmt.Sprintf(`fanfare_build_info{goversion=%q,revision="unknown",version="1.2.3"}`, runtime.Version())])
 
 	cfg.Accounts = cfg.Accounts[:1]
-	require.NoError(t, r.Reload(t.Context(), func() (config.Config, error) { return cfg, nil }))
+	require.NoError(t, r.Reload(t.Context(), loading(cfg)))
 	for series := range scrape(t, r.Gateway) {
 		require.NotContains(t, series, `account="apns/sandbox"`)
 	}
 	cfg.Accounts[0].Twilio.AccountSID = "wrong"
-	require.Error(t, r.Reload(t.Context(), func() (config.Config, error) { return cfg, nil }))
+	require.Error(t, r.Reload(t.Context(), loading(cfg)))
 	all = scrape(t, r.Gateway)
 	require.Zero(t, all["fanfare_config_last_reload_successful"])
 	require.Contains(t, all, `fanfare_account_state{account="twilio/sandbox",channel="sms",state="active"}`, "the old configuration holds")

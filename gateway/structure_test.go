@@ -45,6 +45,12 @@ var sdks = map[string]string{
 	"github.com/twilio/twilio-go/rest/api/v2010":  "channels/sms",
 }
 
+// shared says which channels may import a folder of what they have in common:
+// a service family's account and failures, which would otherwise stand in each.
+var shared = map[string][]string{
+	"channels/amazon": {"channels/downstream", "channels/function"},
+}
+
 // imports are what one package of ours imports, in its tests or outside of them.
 type imports struct {
 	folder string // from the module's root: "channels/sms"
@@ -110,14 +116,16 @@ func refuseOurs(p imports, to string) string {
 	case to == "channels/sandbox":
 		return refuseSandbox(p)
 	case room == "channels" && to != "channels" && !strings.HasSuffix(to, "test"):
-		return refuseChannel(p)
+		return refuseChannel(p, to)
 	}
 	return ""
 }
 
 // refuseChannel is for imports of a concrete channel from outside its folder.
-func refuseChannel(p imports) string {
+func refuseChannel(p imports, to string) string {
 	switch room := roomOf(p.folder); {
+	case slices.Contains(shared[to], p.folder):
+		return ""
 	case room == "channels":
 		return "channels never import each other"
 	case p.folder == "gateway", p.test && (room == "gateway" || room == "cmd"):
@@ -296,6 +304,11 @@ func TestViolationsAreSeen(t *testing.T) {
 		{from: "channels/channeltest", to: module + "channels/sandbox"},
 		{from: "channels/push/apns", to: module + "channels/push"},
 		{from: "channels/push/apns", to: module + "channels/push/fcm", want: "never import each other"},
+		{from: "channels/downstream", to: module + "channels/amazon"},
+		{from: "channels/function", to: module + "channels/amazon"},
+		{from: "channels/sms", to: module + "channels/amazon", want: "never import each other"},
+		{from: "channels/amazon", to: module + "channels/function", want: "never import each other"},
+		{from: "channels/amazon", to: "github.com/aws/aws-sdk-go-v2/service/sqs", want: "for channels/downstream only"},
 		{from: "channels/sandbox", to: module + "channels/sms", want: "never import each other"},
 		{from: "channels/sandbox", to: "github.com/emersion/go-smtp"},
 		{from: "channels/sandbox", to: "github.com/sideshow/apns2", want: "for channels/push/apns only"},

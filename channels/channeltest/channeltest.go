@@ -178,9 +178,12 @@ func (r *runner) lostAnswer(t *testing.T) {
 }
 
 func (r *runner) context(t *testing.T) {
+	warm := r.endpoint() // on its connection the request is written in no time
+	_, err := r.ch.Deliver(t.Context(), Delivery(warm, r.n))
+	require.NoError(t, err)
 	e := r.endpoint()
 	r.sb.Script(r.Provider, r.Recipient(e), sandbox.Answer{Hang: true})
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -195,7 +198,7 @@ func (r *runner) context(t *testing.T) {
 	}
 	ended, stop := context.WithCancel(t.Context())
 	stop()
-	_, err := r.ch.Deliver(ended, Delivery(r.endpoint(), r.n))
+	_, err = r.ch.Deliver(ended, Delivery(r.endpoint(), r.n))
 	require.Error(t, err)
 	var got *channels.Error
 	require.ErrorAs(t, err, &got)

@@ -5,19 +5,16 @@ package downstream
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strings"
-	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 )
 
 // Provider is the channel's name in the error book.
@@ -28,43 +25,22 @@ const maxAnswer = 1 << 20
 
 // Options configure New.
 type Options struct {
-	// Region requests are signed for; required. A queue of AWS in another
-	// region is signed for its own.
-	Region string
-	// AccessKeyID and SecretAccessKey are the account's credentials; required.
-	AccessKeyID, SecretAccessKey string
-	// SessionToken belongs to temporary credentials; "" for none.
-	SessionToken string
+	// Account signs the requests; a queue of AWS in another region is signed
+	// for its own.
+	amazon.Account
 	// Endpoint is the base URL (scheme and host) of a service that speaks the
 	// SQS protocol; "" means AWS. Queues elsewhere are refused, since their
 	// owners would get requests signed by this account, and their answers could
 	// pause it.
 	Endpoint string
-	// RootCAs verify the service's certificate; nil means the system's.
-	RootCAs *x509.CertPool
-	// Control refuses addresses when they are dialled; nil allows all.
-	Control func(network, address string, c syscall.RawConn) error
-	// Book classifies failures; required.
-	Book *channels.ErrorBook
 }
-
-// String names the account without its secrets.
-func (o Options) String() string {
-	return fmt.Sprintf("sqs account (region %s, access key %s, secret <secret>)", o.Region, o.AccessKeyID)
-}
-
-// GoString is String.
-func (o Options) GoString() string { return o.String() }
-
-// LogValue is String.
-func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // Channel is a channels.Channel for queues.
 type Channel struct {
-	book      *channels.ErrorBook
-	client    *sqs.Client
-	base      string // normal form of Options.Endpoint, "" for AWS
-	closeIdle func()
+	client *amazon.Client
+	book   *channels.ErrorBook
+	sqs    *sqs.Client
+	base   string // normal form of Options.Endpoint, "" for AWS
 }
 
 var (
@@ -74,42 +50,19 @@ var (
 
 // New makes the channel. The error names the option that is wrong.
 func New(o Options) (*Channel, error) {
-	switch {
-	case o.Region == "":
-		return nil, errors.New("downstream: Region is required")
-	case o.AccessKeyID == "":
-		return nil, errors.New("downstream: AccessKeyID is required")
-	case o.SecretAccessKey == "":
-		return nil, errors.New("downstream: SecretAccessKey is required")
-	case o.Book == nil:
-		return nil, errors.New("downstream: Book is required")
+	client, err := o.Open(Provider, maxAnswer)
+	if err != nil {
+		return nil, fmt.Errorf("downstream: %w", err)
 	}
 	base, err := normalBase(o.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("downstream: Endpoint %w", err)
 	}
-	credentials := aws.Credentials{
-		AccessKeyID: o.AccessKeyID, SecretAccessKey: o.SecretAccessKey, SessionToken: o.SessionToken,
-	}
-	client := channels.NewHTTPClient(channels.HTTPOptions{
-		TLS:     &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		Control: o.Control, MaxBody: maxAnswer,
-	})
-	c := &Channel{book: o.Book, base: base, closeIdle: client.CloseIdleConnections}
-	c.client = sqs.New(sqs.Options{
-		AppID:   "fanfare",
-		Region:  o.Region,
-		Retryer: aws.NopRetryer{},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return credentials, nil
-		}),
-		HTTPClient: client,
-	})
-	return c, nil
+	return &Channel{client: client, book: o.Book, sqs: sqs.NewFromConfig(client.Config()), base: base}, nil
 }
 
-// CloseIdleConnections closes the connections no attempt is using.
-func (c *Channel) CloseIdleConnections() { c.closeIdle() }
+// Close closes the connections no attempt uses.
+func (c *Channel) Close() error { return c.client.Close() }
 
 // normalBase checks Options.Endpoint.
 func normalBase(endpoint string) (string, error) {
@@ -123,22 +76,22 @@ func normalBase(endpoint string) (string, error) {
 	return normalHost(u), nil
 }
 
-// Probe tests the credentials by listing one queue. That the account may not
-// list queues is no fault: AWS knows it then, and sending needs other rights.
+// Probe tests the credentials by listing one queue.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListQueues.html
 func (c *Channel) Probe(ctx context.Context) error {
 	ctx, wire := channels.WatchRequest(ctx)
-	_, err := c.client.ListQueues(ctx, &sqs.ListQueuesInput{MaxResults: aws.Int32(1)}, func(o *sqs.Options) {
+	_, err := c.sqs.ListQueues(ctx, &sqs.ListQueuesInput{MaxResults: aws.Int32(1)}, func(o *sqs.Options) {
 		if c.base != "" {
 			o.BaseEndpoint = &c.base
 		}
 	})
-	if err == nil {
-		return nil
+	return c.client.Probed(err, wire)
+}
+
+// failure judges what the SDK returned of a send.
+func (c *Channel) failure(err error, wire *channels.Wire) *channels.Error {
+	if wire.Written() && amazon.Answered(err) == nil && strings.Contains(err.Error(), "checksum") {
+		return c.client.Refusal("checksum_mismatch")
 	}
-	failure := c.failure(err, wire)
-	if strings.HasPrefix(failure.Code, "AccessDenied") {
-		return nil
-	}
-	return failure
+	return c.client.Failure(err, wire)
 }

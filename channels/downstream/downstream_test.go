@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 	"github.com/fanfare-gateway/fanfare/channels/channeltest"
 	"github.com/fanfare-gateway/fanfare/channels/downstream"
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
@@ -31,7 +32,7 @@ func account(t *testing.T) downstream.Options {
 	t.Helper()
 	book, err := channels.NewErrorBook(nil)
 	require.NoError(t, err)
-	return downstream.Options{Region: "eu-west-1", AccessKeyID: "key", SecretAccessKey: "hush", Book: book}
+	return downstream.Options{Account: amazon.Account{Region: "eu-west-1", AccessKeyID: "key", SecretAccessKey: "hush", Book: book}}
 }
 
 // options are those for the sandbox.
@@ -47,7 +48,7 @@ func open(t *testing.T, o downstream.Options) *downstream.Channel {
 	t.Helper()
 	c, err := downstream.New(o)
 	require.NoError(t, err)
-	t.Cleanup(c.CloseIdleConnections)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
 }
 
@@ -79,7 +80,7 @@ func answers() []channeltest.Case {
 		code("KmsInvalidState", channels.Temporary, "KMS.InvalidStateException"),
 		code("KmsNotFound", channels.Temporary, "KMS.NotFoundException"),
 		code("KmsOptInRequired", channels.Temporary, "KMS.OptInRequired"),
-		code("AccessDenied", channels.AccountFault, "AccessDenied"),
+		code("AccessDenied", channels.Temporary, "AccessDenied"),
 		code("InvalidSecurity", channels.AccountFault, "InvalidSecurity"),
 		code("InvalidClientTokenId", channels.AccountFault, "InvalidClientTokenId"),
 		code("SignatureDoesNotMatch", channels.AccountFault, "SignatureDoesNotMatch"),

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 	"github.com/fanfare-gateway/fanfare/channels/downstream"
 )
 
@@ -20,7 +21,7 @@ func FuzzCheckEndpoint(f *testing.F) {
 	}
 	book, err := channels.NewErrorBook(nil)
 	require.NoError(f, err)
-	c, err := downstream.New(downstream.Options{Region: "eu-west-1", AccessKeyID: "key", SecretAccessKey: "hush", Book: book})
+	c, err := downstream.New(downstream.Options{Account: amazon.Account{Region: "eu-west-1", AccessKeyID: "key", SecretAccessKey: "hush", Book: book}})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, endpoint string) {
 		got, err := c.CheckEndpoint(endpoint)

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 )
 
 // Deliver sends one message: the payload, or else the text. To the queue it is
@@ -17,10 +18,10 @@ import (
 func (c *Channel) Deliver(ctx context.Context, d channels.Delivery) (channels.Receipt, error) {
 	m, bad := c.message(d)
 	if bad != "" {
-		return channels.Receipt{}, c.refusal(bad)
+		return channels.Receipt{}, c.client.Refusal(bad)
 	}
 	ctx, wire := channels.WatchRequest(ctx)
-	out, err := c.client.SendMessage(ctx, &sqs.SendMessageInput{
+	out, err := c.sqs.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl:               aws.String(m.queue.String()),
 		MessageBody:            m.entry.MessageBody,
 		MessageAttributes:      m.entry.MessageAttributes,
@@ -60,7 +61,7 @@ func (c *Channel) batches(ds []channels.Delivery, results []channels.Result) []*
 	for i, d := range ds {
 		m, bad := c.message(d)
 		if bad != "" {
-			results[i].Err = c.refusal(bad)
+			results[i].Err = c.client.Refusal(bad)
 			continue
 		}
 		b := open[m.queue]
@@ -77,7 +78,7 @@ func (c *Channel) batches(ds []channels.Delivery, results []channels.Result) []*
 
 func (c *Channel) sendBatch(ctx context.Context, b *batch, results []channels.Result) {
 	ctx, wire := channels.WatchRequest(ctx)
-	out, err := c.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{
+	out, err := c.sqs.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{
 		QueueUrl: aws.String(b.queue.String()), Entries: b.entries,
 	}, b.queue.at)
 	if err != nil {
@@ -89,7 +90,7 @@ func (c *Channel) sendBatch(ctx context.Context, b *batch, results []channels.Re
 	}
 	// An entry the answer does not mention may have been taken.
 	for _, i := range b.indexes {
-		results[i].Err = c.book.Transport(Provider, errUnreadable, true)
+		results[i].Err = c.client.Unreadable()
 	}
 	for _, e := range out.Successful {
 		if i, ok := b.index(e.Id); ok {
@@ -120,7 +121,7 @@ func (c *Channel) entryFailure(e types.BatchResultErrorEntry) *channels.Error {
 		fault = "sender_fault:"
 	}
 	return c.book.Judge(channels.Answer{
-		Provider: Provider, Status: http.StatusOK, Code: fault + plainCode(aws.ToString(e.Code)), Reason: aws.ToString(e.Message),
+		Provider: Provider, Status: http.StatusOK, Code: fault + amazon.PlainCode(aws.ToString(e.Code)), Reason: aws.ToString(e.Message),
 	})
 }
 

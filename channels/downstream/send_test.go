@@ -213,7 +213,7 @@ func TestBatchEntriesFail(t *testing.T) {
 		{"InternalFailure", channels.Temporary, "service_fault:InternalFailure"},
 		{"RequestThrottled", channels.Throttled, "sender_fault:RequestThrottled"},
 		{"KmsDisabled", channels.Temporary, "sender_fault:KMS.DisabledException"},
-		{"AccessDenied", channels.AccountFault, "sender_fault:AccessDenied"},
+		{"AccessDenied", channels.Temporary, "sender_fault:AccessDenied"},
 		{"QueueDoesNotExist", channels.EndpointGone, "sender_fault:AWS.SimpleQueueService.NonExistentQueue"},
 	}
 	var script []sandbox.Answer

@@ -110,8 +110,10 @@ func (p *pool) close() {
 	idle := p.idle
 	p.idle, p.closed = nil, true
 	p.mu.Unlock()
+	var leaving sync.WaitGroup // a relay that hangs costs one timeout, not one a connection
 	for _, c := range idle {
 		c.idle.Stop()
-		c.quit()
+		leaving.Go(c.quit)
 	}
+	leaving.Wait()
 }

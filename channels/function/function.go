@@ -4,20 +4,17 @@ package function
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strings"
-	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 )
 
 // Provider is the channel's name in the error book.
@@ -38,44 +35,23 @@ const (
 
 // Options configure New.
 type Options struct {
-	// Region of functions given by name; required. One given by its ARN is
-	// invoked in the ARN's own region.
-	Region string
-	// AccessKeyID and SecretAccessKey are the account's credentials; required.
-	AccessKeyID, SecretAccessKey string
-	// SessionToken belongs to temporary credentials; "" for none.
-	SessionToken string
+	// Account signs the requests; its region is that of functions given by name.
+	// One given by its ARN is invoked in the ARN's own.
+	amazon.Account
 	// Endpoint is the base URL (scheme and host) of a service that speaks the
 	// Lambda protocol; "" means AWS.
 	Endpoint string
 	// InvocationType is Event (the default) or RequestResponse.
 	InvocationType string
-	// RootCAs verify the service's certificate; nil means the system's.
-	RootCAs *x509.CertPool
-	// Control refuses addresses when they are dialled; nil allows all.
-	Control func(network, address string, c syscall.RawConn) error
-	// Book classifies failures; required.
-	Book *channels.ErrorBook
 }
-
-// String names the account without its secrets.
-func (o Options) String() string {
-	return fmt.Sprintf("lambda account (region %s, access key %s, secret <secret>)", o.Region, o.AccessKeyID)
-}
-
-// GoString is String.
-func (o Options) GoString() string { return o.String() }
-
-// LogValue is String.
-func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // Channel is a channels.Channel for functions.
 type Channel struct {
-	book      *channels.ErrorBook
-	client    *lambda.Client
-	kind      types.InvocationType
-	ownHost   bool // Options.Endpoint is set: an ARN's region is not where to send
-	closeIdle func()
+	client  *amazon.Client
+	book    *channels.ErrorBook
+	lambda  *lambda.Client
+	kind    types.InvocationType
+	ownHost bool // Options.Endpoint is set: an ARN's region is not where to send
 }
 
 var (
@@ -85,15 +61,9 @@ var (
 
 // New makes the channel. The error names the option that is wrong.
 func New(o Options) (*Channel, error) {
-	switch {
-	case o.Region == "":
-		return nil, errors.New("function: Region is required")
-	case o.AccessKeyID == "":
-		return nil, errors.New("function: AccessKeyID is required")
-	case o.SecretAccessKey == "":
-		return nil, errors.New("function: SecretAccessKey is required")
-	case o.Book == nil:
-		return nil, errors.New("function: Book is required")
+	client, err := o.Open(Provider, maxAnswer)
+	if err != nil {
+		return nil, fmt.Errorf("function: %w", err)
 	}
 	if o.InvocationType == "" {
 		o.InvocationType = Event
@@ -105,31 +75,14 @@ func New(o Options) (*Channel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("function: Endpoint %w", err)
 	}
-	credentials := aws.Credentials{
-		AccessKeyID: o.AccessKeyID, SecretAccessKey: o.SecretAccessKey, SessionToken: o.SessionToken,
-	}
-	client := channels.NewHTTPClient(channels.HTTPOptions{
-		TLS:     &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		Control: o.Control, MaxBody: maxAnswer,
-	})
 	return &Channel{
-		closeIdle: client.CloseIdleConnections,
-		book:      o.Book, kind: types.InvocationType(o.InvocationType), ownHost: base != nil,
-		client: lambda.New(lambda.Options{
-			AppID:        "fanfare",
-			Region:       o.Region,
-			BaseEndpoint: base,
-			Retryer:      aws.NopRetryer{},
-			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-				return credentials, nil
-			}),
-			HTTPClient: client,
-		}),
+		client: client, book: o.Book, kind: types.InvocationType(o.InvocationType), ownHost: base != nil,
+		lambda: lambda.NewFromConfig(client.Config(), func(o *lambda.Options) { o.BaseEndpoint = base }),
 	}, nil
 }
 
-// CloseIdleConnections closes the connections no attempt is using.
-func (c *Channel) CloseIdleConnections() { c.closeIdle() }
+// Close closes the connections no attempt uses.
+func (c *Channel) Close() error { return c.client.Close() }
 
 func baseEndpoint(endpoint string) (*string, error) {
 	if endpoint == "" {
@@ -143,18 +96,10 @@ func baseEndpoint(endpoint string) (*string, error) {
 	return aws.String(u.Scheme + "://" + u.Host), nil
 }
 
-// Probe tests the credentials by reading the account's limits. That it may not
-// read them is no fault: AWS knows it then, and invoking needs other rights.
+// Probe tests the credentials by reading the account's limits.
 // https://docs.aws.amazon.com/lambda/latest/api/API_GetAccountSettings.html
 func (c *Channel) Probe(ctx context.Context) error {
 	ctx, wire := channels.WatchRequest(ctx)
-	_, err := c.client.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
-	if err == nil {
-		return nil
-	}
-	failure := c.failure(err, wire)
-	if strings.HasPrefix(failure.Code, "AccessDenied") {
-		return nil
-	}
-	return failure
+	_, err := c.lambda.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
+	return c.client.Probed(err, wire)
 }

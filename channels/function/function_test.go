@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 	"github.com/fanfare-gateway/fanfare/channels/channeltest"
 	"github.com/fanfare-gateway/fanfare/channels/function"
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
@@ -31,7 +32,7 @@ func account(t *testing.T) function.Options {
 	t.Helper()
 	book, err := channels.NewErrorBook(nil)
 	require.NoError(t, err)
-	return function.Options{Region: "eu-west-1", AccessKeyID: "key", SecretAccessKey: "hush", Book: book}
+	return function.Options{Account: amazon.Account{Region: "eu-west-1", AccessKeyID: "key", SecretAccessKey: "hush", Book: book}}
 }
 
 // options are those for the sandbox, to call functions and wait for them.
@@ -47,7 +48,7 @@ func open(t *testing.T, o function.Options) *function.Channel {
 	t.Helper()
 	c, err := function.New(o)
 	require.NoError(t, err)
-	t.Cleanup(c.CloseIdleConnections)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
 }
 
@@ -63,9 +64,9 @@ func answers() []channeltest.Case {
 	add(channels.Rejected, "RequestTooLargeException", "SerializedRequestEntityTooLargeException", "InvalidRequestContentException",
 		"InvalidParameterValueException", "UnsupportedMediaTypeException", "RecursiveInvocationException", "ModeNotSupportedException")
 	add(channels.Throttled, "TooManyRequestsException", "ThrottlingException")
-	add(channels.AccountFault, "AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException",
+	add(channels.AccountFault, "UnrecognizedClientException", "InvalidSignatureException",
 		"MissingAuthenticationTokenException", "IncompleteSignatureException", "ExpiredTokenException", "OptInRequired")
-	add(channels.Temporary, "ServiceException", "ServiceUnavailable", "ResourceNotReadyException", "ResourceConflictException",
+	add(channels.Temporary, "AccessDeniedException", "ServiceException", "ServiceUnavailable", "ResourceNotReadyException", "ResourceConflictException",
 		"EC2ThrottledException", "EC2UnexpectedException", "EC2AccessDeniedException", "ENILimitReachedException",
 		"ENINotReadyException", "SubnetIPAddressLimitReachedException", "NoPublishedVersionException",
 		"InvalidRuntimeException", "InvalidSecurityGroupIDException", "InvalidSubnetIDException", "InvalidZipFileException",

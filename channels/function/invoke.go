@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/amazon"
 )
 
 // The most a payload may have, waited for or not.
@@ -50,17 +51,17 @@ func (c *Channel) CheckEndpoint(endpoint string) (channels.Endpoint, error) {
 func (c *Channel) Deliver(ctx context.Context, d channels.Delivery) (channels.Receipt, error) {
 	match := functionName.FindStringSubmatch(d.Endpoint)
 	if match == nil {
-		return channels.Receipt{}, c.refusal(badEndpoint)
+		return channels.Receipt{}, c.client.Refusal(badEndpoint)
 	}
 	payload := d.Content.Payload
 	if payload == nil {
 		payload = snsEvent(d)
 	}
 	if len(payload) > c.limit() {
-		return channels.Receipt{}, c.refusal(tooLarge)
+		return channels.Receipt{}, c.client.Refusal(tooLarge)
 	}
 	ctx, wire := channels.WatchRequest(ctx)
-	out, err := c.client.Invoke(ctx, &lambda.InvokeInput{
+	out, err := c.lambda.Invoke(ctx, &lambda.InvokeInput{
 		FunctionName: aws.String(d.Endpoint), InvocationType: c.kind, Payload: payload,
 	}, func(o *lambda.Options) {
 		if region := match[2]; region != "" && !c.ownHost {
@@ -68,12 +69,12 @@ func (c *Channel) Deliver(ctx context.Context, d channels.Delivery) (channels.Re
 		}
 	})
 	if err != nil {
-		return channels.Receipt{}, c.failure(err, wire)
+		return channels.Receipt{}, c.client.Failure(err, wire)
 	}
 	// An error of the function itself comes with status 200.
 	if out.FunctionError != nil {
 		return channels.Receipt{}, c.book.Judge(channels.Answer{
-			Provider: Provider, Status: http.StatusOK, Code: "function_error:" + plainCode(*out.FunctionError),
+			Provider: Provider, Status: http.StatusOK, Code: "function_error:" + amazon.PlainCode(*out.FunctionError),
 		})
 	}
 	id, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)

@@ -155,10 +155,10 @@ func parseBase(text string) (*url.URL, error) {
 // String names the account only.
 func (c *Channel) String() string { return c.opts.String() }
 
-// CloseIdleConnections closes the connections no attempt uses. Call it when the
-// channel is given up.
-func (c *Channel) CloseIdleConnections() {
+// Close closes the connections no attempt uses.
+func (c *Channel) Close() error {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
+	return nil
 }

@@ -51,7 +51,7 @@ func open(t *testing.T, sb *sandbox.Server, change ...func(*sms.Options)) *sms.C
 	}
 	ch, err := sms.New(o)
 	require.NoError(t, err)
-	t.Cleanup(ch.CloseIdleConnections)
+	t.Cleanup(func() { require.NoError(t, ch.Close()) })
 	return ch
 }
 
@@ -160,7 +160,7 @@ func serve(t *testing.T, h http.HandlerFunc) *sms.Channel {
 		AccountSID: "AC" + strings.Repeat("0", 32), AuthToken: "token", From: "Fanfare", BaseURL: srv.URL + "/proxy/", Book: newBook(t),
 	})
 	require.NoError(t, err)
-	t.Cleanup(ch.CloseIdleConnections)
+	t.Cleanup(func() { require.NoError(t, ch.Close()) })
 	return ch
 }
 

@@ -105,12 +105,12 @@ func (c *Channel) Deliver(ctx context.Context, d channels.Delivery) (channels.Re
 	return channels.Receipt{Delivered: true}, nil
 }
 
-// CloseIdleConnections closes the connections no attempt uses. Call it when the
-// channel is given up.
-func (c *Channel) CloseIdleConnections() {
+// Close closes the connections no attempt uses.
+func (c *Channel) Close() error {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
+	return nil
 }
 
 // drain reads a short body to its end, so that the connection can be used again.

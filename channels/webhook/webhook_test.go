@@ -35,7 +35,7 @@ func open(t *testing.T, caPEM []byte, change ...func(*webhook.Options)) *webhook
 	}
 	ch, err := webhook.New(o)
 	require.NoError(t, err)
-	t.Cleanup(ch.CloseIdleConnections)
+	t.Cleanup(func() { require.NoError(t, ch.Close()) })
 	return ch
 }
 

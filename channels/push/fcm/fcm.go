@@ -71,6 +71,7 @@ type Channel struct {
 	project string
 	client  *messaging.Client
 	tokens  *tokens
+	base    *http.Client // of both
 }
 
 // projectForm is what can stand in the request's path; ids of old projects may
@@ -103,7 +104,7 @@ func New(o Options) (*Channel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fcm: set up the Firebase client: %w", err)
 	}
-	return &Channel{book: o.Book, project: o.ProjectID, client: client, tokens: newTokens(account, base.Transport)}, nil
+	return &Channel{book: o.Book, project: o.ProjectID, client: client, tokens: newTokens(account, base.Transport), base: base}, nil
 }
 
 func newClient(o Options, base *http.Client) (*messaging.Client, error) {
@@ -115,6 +116,12 @@ func newClient(o Options, base *http.Client) (*messaging.Client, error) {
 		return nil, err
 	}
 	return app.Messaging(ctx)
+}
+
+// Close closes the connections no attempt uses.
+func (c *Channel) Close() error {
+	c.base.CloseIdleConnections()
+	return nil
 }
 
 // tokenForm: Google promises no format of a registration token. These
