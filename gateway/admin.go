@@ -15,7 +15,8 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels"
 )
 
-// adminHandler serves metrics, health and profiles.
+// adminHandler serves metrics, health, profiles and, to this machine only,
+// backups.
 func (g *Gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{}))
@@ -26,6 +27,8 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("POST /backup", ownJSON(backupHandler(g.store)))
+	mux.Handle("POST /release", ownJSON(releaseHandler(g.topics)))
 	return mux
 }
 

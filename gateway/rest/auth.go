@@ -69,7 +69,7 @@ func (a *api) guarded(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 		w.Header().Set("X-Request-Id", c.request)
 		if len(a.Keys) == 0 {
-			if why := foreign(r); why != "" {
+			if why := Foreign(r); why != "" {
 				writeProblem(w, r, http.StatusForbidden, "loopback_only", "Without any API key configured only this machine is served: "+why+".")
 				return
 			}
@@ -105,12 +105,18 @@ func (a *api) key(r *http.Request) (Key, bool) {
 	return found, ok
 }
 
-// foreign says why a request is not from this machine itself; "" if it is.
-func foreign(r *http.Request) string {
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !peer.Addr().Unmap().IsLoopback() {
+// Foreign says why a request is not from this machine itself, by its own name
+// or address; "" if it is.
+func Foreign(r *http.Request) string {
+	var own netip.Addr // where the request came in
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		own = at.AddrPort().Addr().Unmap()
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if from := peer.Addr().Unmap(); err != nil || (!from.IsLoopback() && from != own) {
 		return "the request comes from another address"
 	}
-	if !loopbackHost(r.Host) {
+	if !loopbackHost(r.Host, own) {
 		return "the Host header is not a loopback name"
 	}
 	for _, origin := range r.Header.Values("Origin") {
@@ -126,7 +132,8 @@ func foreign(r *http.Request) string {
 	return ""
 }
 
-func loopbackHost(host string) bool {
+// loopbackHost tells whether a Host header is the loopback's or own.
+func loopbackHost(host string, own netip.Addr) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -134,5 +141,5 @@ func loopbackHost(host string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && addr.IsLoopback()
+	return err == nil && (addr.IsLoopback() || addr == own)
 }
