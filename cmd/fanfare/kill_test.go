@@ -35,6 +35,7 @@ var kills = flag.Int("kills", 3, "how often TestKill kills the gateway")
 const childVariable = "FANFARE_TEST_COMMAND"
 
 func TestMain(m *testing.M) {
+	playCommand()
 	if os.Getenv(childVariable) != "" {
 		main()
 	}
