@@ -31,6 +31,9 @@ const (
 	defaultAdmin  = "http://127.0.0.1:9090"
 )
 
+// object is a JSON object.
+type object = map[string]any
+
 // client calls a running gateway.
 type client struct {
 	base string // "http://127.0.0.1:8080"
