@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
@@ -46,7 +47,7 @@ func (o *remote) importFile(cmd *cobra.Command, topic, name string) error {
 		}
 		in = f
 	}
-	i := importing{printer: p, stderr: cmd.ErrOrStderr()}
+	i := &importing{printer: p, stderr: cmd.ErrOrStderr()}
 	if !p.json && isTerminal(cmd.ErrOrStderr()) {
 		i.watch(size)
 		in = i.bar.ProxyReader(in)
@@ -84,15 +85,18 @@ type importing struct {
 
 	progress *mpb.Progress // nil: not shown
 	bar      *mpb.Bar
+	taken    atomic.Int64 // lines the gateway has taken; it is behind what was sent
 }
 
-// watch shows a bar of the bytes that were sent, and the lines.
+// watch shows a bar of the bytes that were sent, and the lines that were taken.
 func (i *importing) watch(size int64) {
 	i.progress = mpb.New(mpb.WithOutput(i.stderr), mpb.WithAutoRefresh())
 	i.stderr = i.progress // it writes above the bar
 	i.bar = i.progress.AddBar(size,
 		mpb.PrependDecorators(decor.CountersKibiByte("% .1f / % .1f")),
-		mpb.AppendDecorators(decor.Percentage()))
+		mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string {
+			return fmt.Sprintf("  %d lines taken", i.taken.Load())
+		})))
 }
 
 // unwatch leaves the bar where it is.
@@ -129,6 +133,7 @@ func (i *importing) line(text []byte) error {
 	}
 	if l.Line == 0 {
 		i.last = l
+		i.taken.Store(int64(l.Lines))
 	}
 	switch {
 	case i.json:

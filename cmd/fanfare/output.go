@@ -20,7 +20,7 @@ type format string
 
 func (f *format) flag(cmd *cobra.Command) {
 	*f = "text"
-	cmd.PersistentFlags().Var(f, "output", "text or json")
+	cmd.PersistentFlags().Var(f, "output", "how the answer is printed")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
@@ -30,7 +30,7 @@ func (f format) json() bool { return f == "json" }
 func (f *format) String() string { return string(*f) }
 
 // Type is pflag.Value.
-func (f *format) Type() string { return "format" }
+func (f *format) Type() string { return "text|json" }
 
 // Set is pflag.Value.
 func (f *format) Set(text string) error {

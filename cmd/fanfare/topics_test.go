@@ -87,15 +87,16 @@ func TestImport(t *testing.T) {
 func TestImportOnATerminal(t *testing.T) {
 	t.Parallel()
 	var out, terminal bytes.Buffer
-	i := importing{printer: &printer{out: &out, terminal: true}, stderr: &terminal}
+	i := &importing{printer: &printer{out: &out, terminal: true}, stderr: &terminal}
 	i.watch(4)
 	_, err := i.bar.ProxyReader(strings.NewReader("{}\n{")).Read(make([]byte, 3))
 	require.NoError(t, err)
 	require.NoError(t, i.line([]byte(`{"line": 1, "error": "must be one JSON object"}`)))
+	require.NoError(t, i.line([]byte(`{"lines": 1000}`)))
 	i.unwatch()
 	require.Contains(t, terminal.String(), "line 1: must be one JSON object\n")
-	require.Contains(t, terminal.String(), "75 %")
-	require.ErrorContains(t, i.sum(), "broken off after line 0")
+	require.Contains(t, terminal.String(), "75 %  1000 lines taken")
+	require.ErrorContains(t, i.sum(), "broken off after line 1000")
 }
 
 func TestTextOnATerminal(t *testing.T) {
