@@ -53,7 +53,7 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if t.Guard != nil {
 		var ok bool
 		if redirect, ok = t.Guard(s.Protocol, s.Endpoint); !ok {
-			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
+			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: reasonGuard}
 		}
 	}
 	d, err := t.render(l, s, e, r.Try+1)
@@ -186,10 +186,9 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 	case r.State == Held:
 		b.Remove(heldKey(id))
 	}
-	if to.Final() && !r.State.Final() {
-		t.m.final(&deliveryRecord{State: to, Protocol: r.Protocol})
-	}
+	from := r.State
 	r.State, r.At = to, t.store.Now().UTC()
+	t.countMove(b, id, r, from)
 	put(b, deliveryKey(id), r)
 }
 
@@ -317,7 +316,6 @@ func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, err *channels
 	case channels.EndpointGone:
 		if !s.ID.IsZero() {
 			failed = t.disable(context.Background(), l.Owner, l.Topic, s.ID, err)
-			t.m.disabled.WithLabelValues(r.Protocol, err.Kind.String()).Inc()
 		}
 	case channels.RecipientBlocked:
 		_, failed = t.Suppress(context.Background(), l.Owner, Suppression{Protocol: s.Protocol, Endpoint: s.Endpoint, Reason: err.Provider + " " + err.Code})

@@ -273,6 +273,7 @@ func (t *Topics) disable(ctx context.Context, o Owner, topic string, id queue.ID
 	b := &queue.Batch{}
 	b.Expect(key, rev)
 	put(b, key, s)
+	b.After(func() { t.m.disabled.WithLabelValues(accountProtocol(s.Protocol), err.Kind.String()).Inc() })
 	_, e = t.store.Commit(ctx, queue.Registry, b)
 	return e
 }

@@ -106,7 +106,8 @@ func (a *api) key(r *http.Request) (Key, bool) {
 }
 
 // Foreign says why a request is not from this machine itself, by its own name
-// or address; "" if it is.
+// or address; "" if it is. A page of another site in a local browser is not,
+// whatever address its name was made to mean.
 func Foreign(r *http.Request) string {
 	var own netip.Addr // where the request came in
 	if at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
