@@ -12,10 +12,11 @@ import (
 type Problem struct {
 	// Source is the file, environment variable or flag the value came from;
 	// "" if the key is nowhere set.
-	Source       string
-	Line, Column int    // in the file, from 1; 0 otherwise
-	Key          string // "store.shards", "accounts[0].twilio.from"
-	Text         string // what would be right, and what it is unless secret
+	Source string `json:"source,omitempty"`
+	Line   int    `json:"line,omitempty"` // in the file, from 1; 0 otherwise
+	Column int    `json:"column,omitempty"`
+	Key    string `json:"key,omitempty"` // "store.shards", "accounts[0].twilio.from"
+	Text   string `json:"text"`          // what would be right, and what it is unless secret
 }
 
 // String is place, key and text.

@@ -11,8 +11,9 @@ import (
 	"github.com/fanfare-gateway/fanfare/gateway/rest"
 )
 
-// adminHandler serves metrics, health and profiles. It knows no keys: bound to
-// loopback, it serves this machine only.
+// adminHandler serves metrics, health, profiles and, to this machine only,
+// backups and the release of a restored store. It knows no keys: bound to
+// loopback, all of it is for this machine only.
 func (g *Gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{}))
@@ -27,6 +28,8 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("POST /backup", ownJSON(backupHandler(g.store)))
+	mux.Handle("POST /release", ownJSON(releaseHandler(g.topics)))
 	if !g.admin.Addr().(*net.TCPAddr).IP.IsLoopback() {
 		return mux
 	}

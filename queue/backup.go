@@ -36,6 +36,18 @@ func (s *Store) Backup(dir string) error {
 	return nil
 }
 
+// Exists tells whether there is a store in dir, of whatever version.
+func Exists(dir string) (bool, error) {
+	found, err := pebble.Peek(dir, vfs.Default)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for a store in %s: %w", dir, err)
+	}
+	return found.Exists, nil
+}
+
 // MarkRestored marks the copy of a store in dir as restored from a backup: the
 // next Open of it raises its incarnation. A nil fs is the operating system's.
 func MarkRestored(dir string, fs vfs.FS) error {

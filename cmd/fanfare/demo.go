@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,7 +15,6 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
-	"github.com/fanfare-gateway/fanfare/gateway/rest"
 )
 
 func demoCommand() *cobra.Command {
@@ -54,6 +50,7 @@ func demoCommand() *cobra.Command {
 
 // demo is a running demonstration.
 type demo struct {
+	*client
 	screen screen
 	begin  time.Time
 	g      *gateway.Gateway
@@ -98,7 +95,7 @@ func runDemo(ctx context.Context, out io.Writer, publishes []publishLine, keep b
 		err = errors.Join(err, failed)
 	}()
 	begin := time.Now()
-	d := &demo{screen: newScreen(out, begin), begin: begin, g: g, sb: sb, cfg: cfg, cast: newCast(sb)}
+	d := &demo{client: &client{base: g.URL()}, screen: newScreen(out, begin), begin: begin, g: g, sb: sb, cfg: cfg, cast: newCast(sb)}
 	if err = d.play(ctx, publishes); err == nil && keep {
 		d.invite(out)
 		select {
@@ -138,39 +135,4 @@ inbox    %[3]s/inbox  what the simulated providers accepted
 
 Ctrl-C ends it and removes its store.
 `, d.g.URL(), d.g.AdminURL(), d.sb.URL, demoTopic)
-}
-
-// call makes one call of the gateway's API.
-func (d *demo) call(ctx context.Context, method, path string, in, out any) error {
-	body := &bytes.Buffer{}
-	if in != nil {
-		if err := json.NewEncoder(body).Encode(in); err != nil {
-			return fmt.Errorf("not JSON: %w", err)
-		}
-	}
-	r, err := http.NewRequestWithContext(ctx, method, d.g.URL()+path, body)
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode >= http.StatusMultipleChoices {
-		var p rest.Problem
-		if json.Unmarshal(text, &p) != nil || p.Detail == "" {
-			p.Detail = res.Status
-		}
-		return fmt.Errorf("%s %s: %w", method, path, &p)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(text, out)
 }

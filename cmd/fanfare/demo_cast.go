@@ -14,9 +14,6 @@ import (
 // demoTopic is the demonstration's one topic.
 const demoTopic = "alerts"
 
-// object is a JSON object.
-type object = map[string]any
-
 // Names of parts, an account and endpoints that the story refers to.
 const (
 	optedOut   = "SMS, opted out"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -135,42 +134,4 @@ func logger(w io.Writer, c config.Log) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
 	return slog.New(slog.NewJSONHandler(w, o))
-}
-
-func configCommand() *cobra.Command {
-	var file string
-	cmd := &cobra.Command{Use: "config", Short: "Check or print the configuration"}
-	cmd.PersistentFlags().StringVar(&file, "config", "", "configuration file (YAML)")
-	cmd.AddCommand(
-		&cobra.Command{
-			Use: "check", Short: "Report everything that is wrong, with line and column", Args: cobra.NoArgs,
-			Example: "  fanfare config check --config fanfare.yaml",
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				for _, name := range config.Unused(file, os.Environ()) {
-					_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s is no key of the configuration\n", name)
-				}
-				if _, err := config.Load(file, os.Environ(), nil); err != nil {
-					return &exitError{exitProblems, err}
-				}
-				cmd.Println("ok")
-				return nil
-			},
-		},
-		&cobra.Command{
-			Use: "print", Short: "Print the whole configuration, secrets left out", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				cfg, err := config.Load(file, os.Environ(), nil)
-				if err != nil {
-					return &exitError{exitUsage, err}
-				}
-				cmd.Print(cfg.Redacted())
-				return nil
-			},
-		},
-		&cobra.Command{
-			Use: "schema", Short: "Print the configuration's JSON Schema", Args: cobra.NoArgs,
-			Run: func(cmd *cobra.Command, _ []string) { cmd.Println(string(config.Schema())) },
-		},
-	)
-	return cmd
 }

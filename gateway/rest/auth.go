@@ -105,14 +105,19 @@ func (a *api) key(r *http.Request) (Key, bool) {
 	return found, ok
 }
 
-// Foreign says why a request is not from this machine itself; "" if it is. A
-// page of another site in a local browser is not, whatever address its name
-// was made to mean.
+// Foreign says why a request is not from this machine itself, by its own name
+// or address; "" if it is. A page of another site in a local browser is not,
+// whatever address its name was made to mean.
 func Foreign(r *http.Request) string {
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !peer.Addr().Unmap().IsLoopback() {
+	var own netip.Addr // where the request came in
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		own = at.AddrPort().Addr().Unmap()
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if from := peer.Addr().Unmap(); err != nil || (!from.IsLoopback() && from != own) {
 		return "the request comes from another address"
 	}
-	if !loopbackHost(r.Host) {
+	if !loopbackHost(r.Host, own) {
 		return "the Host header is not a loopback name"
 	}
 	for _, origin := range r.Header.Values("Origin") {
@@ -128,7 +133,8 @@ func Foreign(r *http.Request) string {
 	return ""
 }
 
-func loopbackHost(host string) bool {
+// loopbackHost tells whether a Host header is the loopback's or own.
+func loopbackHost(host string, own netip.Addr) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
@@ -136,5 +142,5 @@ func loopbackHost(host string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && addr.IsLoopback()
+	return err == nil && (addr.IsLoopback() || addr == own)
 }

@@ -1,8 +1,12 @@
 package rest_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -105,5 +109,28 @@ func TestLoopbackOnly(t *testing.T) {
 		"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Real-Ip: 127.0.0.1",
 	} {
 		b.refused(403, "loopback_only", "", "GET /v1/topics", "", header)
+	}
+}
+
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	own := &net.TCPAddr{IP: net.ParseIP("192.0.2.5"), Port: 9090}
+	for _, c := range []struct{ peer, host, why string }{
+		{"127.0.0.1:50000", "localhost:9090", ""},
+		{"[::1]:50000", "[::1]:9090", ""},
+		{"192.0.2.5:50000", "192.0.2.5:9090", ""}, // this machine to its own address
+		{"192.0.2.6:50000", "192.0.2.5:9090", "another address"},
+		{"192.0.2.6:50000", "localhost", "another address"},
+		{"192.0.2.5:50000", "rebound.example:9090", "Host header"},
+		{"127.0.0.1:50000", "192.0.2.6", "Host header"},
+		{"nobody", "localhost", "another address"},
+	} {
+		r := httptest.NewRequestWithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, own), http.MethodPost, "/", nil)
+		r.RemoteAddr, r.Host = c.peer, c.host
+		if c.why == "" {
+			require.Empty(t, rest.Foreign(r), c)
+			continue
+		}
+		require.Contains(t, rest.Foreign(r), c.why, c)
 	}
 }

@@ -63,7 +63,8 @@ func (a *api) importSubscriptions(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
 	w.Header().Set("Content-Type", ndjson)
 	i := &importing{api: a, topic: topic, out: json.NewEncoder(w)}
-	lines := bufio.NewScanner(http.MaxBytesReader(w, r.Body, a.MaxImport))
+	body := http.MaxBytesReader(w, r.Body, a.MaxImport)
+	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, importLine)
 	var chunk [][]byte
 	var err error
@@ -79,6 +80,10 @@ func (a *api) importSubscriptions(w http.ResponseWriter, r *http.Request) {
 		err = i.subscribe(ctx, chunk)
 	}
 	i.end(errors.Join(err, lines.Err()))
+	// What is left unread net/http reads after the handler, and of a full-duplex
+	// connection it then reads twice at once and panics.
+	_ = http.NewResponseController(w).Flush()
+	_, _ = io.Copy(io.Discard, body)
 }
 
 func (a *api) importable(r *http.Request, topic string) error {
