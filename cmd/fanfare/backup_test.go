@@ -67,6 +67,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 
 	g = serving(t, data, nil)
+	g.do("accounts", "resume", "twilio/sandbox") // its pause was in the backup
 	require.Len(t, g.docs("topics", "list"), 1)
 	require.Eventually(t, func() bool {
 		ledger := g.docs("publishes", "show", id)[0]["ledger"].(map[string]any)
