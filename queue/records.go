@@ -163,12 +163,35 @@ func (s *Store) readGate(sh *shard, key []byte) ([]byte, error) {
 // behind after (nil: from the start), until fn returns false. Key and value
 // are valid during the call only. It reads a snapshot.
 func (s *Store) Scan(shard int, prefix, after []byte, fn func(r Record) bool) error {
-	return s.walk(shard, tableRecord, prefix, after, func(k, v []byte) (bool, error) {
+	return s.walk(shard, tableRecord, prefix, after, recordsTo(fn))
+}
+
+// ScanBack is Scan in falling order of key: the records before the key before
+// (nil: from the end).
+func (s *Store) ScanBack(shard int, prefix, before []byte, fn func(r Record) bool) error {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return err
+	}
+	lower := recordKey(nil, sh.prefix, tableRecord, prefix)
+	upper := prefixEnd(lower)
+	if before != nil {
+		if to := recordKey(nil, sh.prefix, tableRecord, before); bytes.Compare(to, upper) < 0 {
+			upper = to
+		}
+	}
+	to := recordsTo(fn)
+	return s.walkKeys(sh, lower, upper, true, func(k, v []byte) (bool, error) { return to(k[keyHeader:], v) })
+}
+
+// recordsTo hands what a walk meets to fn.
+func recordsTo(fn func(r Record) bool) func(k, v []byte) (bool, error) {
+	return func(k, v []byte) (bool, error) {
 		if len(v) < revisionLen {
 			return false, fmt.Errorf("%w: record %q", errCorrupt, k)
 		}
 		return fn(Record{Key: k, Value: v[revisionLen:], Revision: binary.BigEndian.Uint64(v)}), nil
-	})
+	}
 }
 
 // Counter reads a counter; a missing one is 0.
@@ -203,11 +226,12 @@ func (s *Store) walk(shard int, table byte, prefix, after []byte, fn func(k, v [
 			lower = from
 		}
 	}
-	return s.walkKeys(sh, lower, upper, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
+	return s.walkKeys(sh, lower, upper, false, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
 }
 
-// walkKeys walks a snapshot of a shard's keys, all of it durable.
-func (s *Store) walkKeys(sh *shard, lower, upper []byte, fn func(k, v []byte) (bool, error)) error {
+// walkKeys walks a snapshot of a shard's keys, all of it durable, from the
+// first or, back, from the last.
+func (s *Store) walkKeys(sh *shard, lower, upper []byte, back bool, fn func(k, v []byte) (bool, error)) error {
 	if bytes.Compare(lower, upper) >= 0 {
 		return nil
 	}
@@ -223,7 +247,11 @@ func (s *Store) walkKeys(sh *shard, lower, upper []byte, fn func(k, v []byte) (b
 	if !sh.gate.pass() {
 		return s.failure()
 	}
-	for ok := it.First(); ok; ok = it.Next() {
+	first, next := it.First, it.Next
+	if back {
+		first, next = it.Last, it.Prev
+	}
+	for ok := first(); ok; ok = next() {
 		if more, err := fn(it.Key(), it.Value()); err != nil || !more {
 			return err
 		}

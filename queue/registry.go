@@ -364,7 +364,7 @@ func (s *Store) countsOf(sh *shard, q *queueDef, number uint64) (c counts, oldes
 	hint := &q.oldest[sh.number]
 	lower := messageKey(nil, sh.prefix, tableMessage, number, max(c.floor, hint.Load()))
 	upper := messageKey(nil, sh.prefix, tableMessage, number, positionAt(s.clock.now()+1))
-	err = s.walkKeys(sh, lower, upper, func(k, _ []byte) (bool, error) {
+	err = s.walkKeys(sh, lower, upper, false, func(k, _ []byte) (bool, error) {
 		hint.Store(positionOf(k))
 		oldest = positionTime(positionOf(k))
 		return false, nil
