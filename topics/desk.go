@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -27,36 +28,45 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if err != nil {
 		return t.hiccup(e, err)
 	}
-	now := t.store.Now()
-	switch {
-	case l.Control == Stopped:
-		return channels.Delivery{}, channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
-	case l.Control == Paused:
-		return channels.Delivery{}, channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
-	case !l.ExpiresAt.IsZero() && !now.Before(l.ExpiresAt):
-		return channels.Delivery{}, channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
-	}
-	s, verdict := t.subscriptionFor(l, &r)
+	s, verdict := t.recipient(l, &r)
 	if verdict.Action != channels.Send {
 		return channels.Delivery{}, verdict
-	}
-	if t.suppressed(l.Owner, s.Protocol, s.Endpoint) {
-		return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "suppressed"}
-	}
-	if t.Guard != nil {
-		to, ok := t.Guard(s.Protocol, s.Endpoint)
-		if !ok {
-			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
-		}
-		if to != "" {
-			s.Endpoint = to
-		}
 	}
 	d, err := t.render(l, s, e, r.Try+1)
 	if err != nil {
 		return d, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
 	}
 	return d, channels.Verdict{Action: channels.Send}
+}
+
+// recipient decides whether a delivery may go as things stand now, and to whom.
+func (t *Topics) recipient(l *loaded, r *deliveryRecord) (Subscription, channels.Verdict) {
+	var s Subscription
+	switch {
+	case l.Control == Stopped:
+		return s, channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
+	case l.Control == Paused:
+		return s, channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
+	case !l.ExpiresAt.IsZero() && !t.store.Now().Before(l.ExpiresAt):
+		return s, channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
+	}
+	s, verdict := t.subscriptionFor(l, r)
+	if verdict.Action != channels.Send {
+		return s, verdict
+	}
+	if t.suppressed(l.Owner, s.Protocol, s.Endpoint) {
+		return s, channels.Verdict{Action: channels.Suppress, Reason: "suppressed"}
+	}
+	if t.Guard != nil {
+		to, ok := t.Guard(s.Protocol, s.Endpoint)
+		if !ok {
+			return s, channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
+		}
+		if to != "" {
+			s.Endpoint = to
+		}
+	}
+	return s, verdict
 }
 
 // hiccup gives an entry back after a failed read of the store.
@@ -159,6 +169,7 @@ func (t *Topics) move(b *queue.Batch, id queue.ID, r *deliveryRecord, c command)
 
 // set writes a delivery's new state with everything that hangs on it.
 func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
+	from := *r
 	if r.State != to {
 		b.Add(ledgerKey(id, r.State), -1)
 		b.Add(ledgerKey(id, to), 1)
@@ -167,22 +178,22 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 		r.Waiting = false
 		b.Add(waitingKey(id), -1)
 	}
+	r.State, r.At = to, t.store.Now().UTC()
 	switch {
-	case r.State == Failed && to != Failed:
-		t.dropCause(b, r, id)
-	case to == Failed && r.State != Failed:
+	case from.State == Failed && to != Failed:
+		t.dropCause(b, &from, id)
+	case to == Failed && from.State != Failed:
 		t.addCause(b, r, id)
 	}
 	switch {
 	case to == Held:
 		b.Put(heldKey(id), []byte{})
-	case r.State == Held:
+	case from.State == Held:
 		b.Remove(heldKey(id))
 	}
-	if to.Final() && !r.State.Final() {
-		t.m.final(&deliveryRecord{State: to, Protocol: r.Protocol})
+	if to.Final() && !from.State.Final() {
+		t.m.final(r)
 	}
-	r.State, r.At = to, t.store.Now().UTC()
 	put(b, deliveryKey(id), r)
 }
 
@@ -240,8 +251,9 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 	case channels.Hold:
 		return t.move(b, e.ID, r, cmdHold)
 	default:
-		if o.Err == nil {
-			r.Kind, r.Code = channels.Rejected.String(), v.Reason
+		if o.Err == nil { // what was wrong is in the reason; its first words are the cause
+			what, _, _ := strings.Cut(v.Reason, ":")
+			r.Kind, r.Code = channels.Rejected.String(), what
 		}
 		t.consequences(e, r, o.Err)
 		return t.move(b, e.ID, r, cmdFail)
@@ -276,9 +288,11 @@ func (t *Topics) requeue(b *queue.Batch, e channels.Entry, r *deliveryRecord, v 
 
 // addAttempt notes a failed attempt.
 func (t *Topics) addAttempt(b *queue.Batch, e channels.Entry, r *deliveryRecord, o channels.Outcome) {
-	r.Kind, r.Code = o.Err.Kind.String(), o.Err.Code
-	if r.Code == "" && o.Err.Status != 0 {
-		r.Code = statusCode(o.Err.Status)
+	if r.State != Failed { // a dead letter keeps the cause it is filed under
+		r.Kind, r.Code = o.Err.Kind.String(), causeCode(o.Err.Code)
+		if r.Code == "" && o.Err.Status != 0 {
+			r.Code = statusCode(o.Err.Status)
+		}
 	}
 	r.Failures++
 	text := o.Err.Error()

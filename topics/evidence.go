@@ -82,6 +82,11 @@ func (t *Topics) resend(ctx context.Context, b *queue.Batch, id queue.ID, r *del
 		return err
 	}
 	b.Send(channels.QueueName(r.Account, l.Lane), queue.Message{ID: id, Group: r.Group, At: t.store.Now().Add(wait)})
+	if r.State == Sent { // its publish may be complete
+		if err := t.reopen(b, id); err != nil {
+			return err
+		}
+	}
 	if err := t.move(b, id, r, cmdResend); err != nil {
 		return err
 	}

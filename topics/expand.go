@@ -19,7 +19,7 @@ func (t *Topics) Run(ctx context.Context) error {
 		expandQueue:    t.expand,
 		scheduleQueue:  t.fire,
 		uncertainQueue: t.settleUncertain,
-		redriveQueue:   t.redriveStep,
+		redriveQueue:   t.redriveOn,
 		retentionQueue: t.forgetPublish,
 	} {
 		g.Go(func() error { return t.work(ctx, name, work) })

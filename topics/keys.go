@@ -7,6 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -20,7 +23,8 @@ import (
 //	h id16            held delivery           (empty)
 //	a id16 try32      failed attempt          (FailedAttempt)
 //	o id12            publish not yet complete (empty)
-//	x cause 0 id16    dead letter by cause    (empty)
+//	x cause 0 at64 id16  dead letter by cause and time of failure (empty)
+//	r id16            redrive                 (redriveRecord; in shard 0)
 //	i hash32          idempotency key         (idempotencyRecord)
 //
 // Counters:
@@ -28,6 +32,7 @@ import (
 //	l id12 state      ledger: deliveries in that state
 //	w id12            of the queued ones, those waiting for a retry
 //	x cause           dead letters of that cause
+//	r id16 what       deliveries a redrive queued again or skipped
 //
 // Records of the registry, behind "ACCOUNT/REGION/":
 //
@@ -60,7 +65,31 @@ func causeCounter(cause string) []byte { return append([]byte{'x'}, cause...) }
 
 func causePrefix(cause string) []byte { return append(causeCounter(cause), 0) }
 
-func causeKey(cause string, id queue.ID) []byte { return append(causePrefix(cause), id[:]...) }
+func causeKey(cause string, at time.Time, id queue.ID) []byte {
+	key := binary.BigEndian.AppendUint64(causePrefix(cause), uint64(at.UnixMilli()))
+	return append(key, id[:]...)
+}
+
+// causeID and causeTime read a key of causeKey.
+func causeID(key []byte) (id queue.ID) {
+	copy(id[:], key[len(key)-len(id):])
+	return id
+}
+
+func causeTime(key []byte) time.Time {
+	at := key[len(key)-len(queue.ID{})-8:]
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(at))).UTC()
+}
+
+func redriveKey(id queue.ID) []byte { return append([]byte{'r'}, id[:]...) }
+
+// What a redrive counts.
+const (
+	redriveQueued  = 'q'
+	redriveSkipped = 's'
+)
+
+func redriveCounter(id queue.ID, what byte) []byte { return append(redriveKey(id), what) }
 
 func idempotencyKey(o Owner, key string) []byte {
 	sum := sha256.Sum256([]byte(o.prefix() + key))
@@ -134,6 +163,18 @@ func (c Cause) text() string {
 
 func causeOf(r *deliveryRecord) string {
 	return Cause{Protocol: r.Protocol, Account: r.Account, Kind: r.Kind, Code: r.Code}.text()
+}
+
+// causeCode bounds what a provider calls a failure, so that it can be part of a
+// key, and of a list that stays short.
+func causeCode(code string) string {
+	code = strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, code)
+	return strings.ToValidUTF8(code[:min(len(code), 100)], "")
 }
 
 // laneOf is the lane asked for, or the default one.

@@ -277,13 +277,13 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	id := p.ID.WithOrdinal(p.Next)
 	p.Next++
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
-	if s.Protocol == SQS && s.Account == localQueue {
+	if r.local() {
 		if _, err := t.store.Queue(s.Endpoint); err != nil {
-			r.State, r.Kind, r.Code = Failed, channels.EndpointGone.String(), "no_queue"
+			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), "no_queue", t.store.Now().UTC()
 			t.addCause(b, &r, id)
 		} else {
 			r.State = Delivered
-			b.Send(s.Endpoint, queue.Message{ID: id, Group: c.Group, DedupID: id.Hex(), Body: t.queueBody(p, c, s, id)})
+			t.intoQueue(b, p, c, s, id)
 		}
 		t.m.final(&r)
 	} else {
@@ -291,4 +291,9 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	}
 	put(b, deliveryKey(id), r)
 	b.Add(ledgerKey(id, r.State), 1)
+}
+
+// intoQueue sends the message itself to a queue of this gateway.
+func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
+	b.Send(s.Endpoint, queue.Message{ID: id, Group: c.Group, DedupID: id.Hex(), Body: t.queueBody(p, c, s, id)})
 }

@@ -74,7 +74,7 @@ func open(t *testing.T, fs vfs.FS) *bench {
 	require.NoError(t, err)
 	b := &bench{t: t, store: store, sms: &provider{calls: map[string]int{}}, hook: &provider{calls: map[string]int{}}}
 	b.pool = channels.NewPool(channels.PoolOptions{Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }})
-	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500})
+	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour})
 	require.NoError(t, err)
 	b.pool.SetDesk(b.Topics)
 	for _, a := range []channels.AccountOptions{
@@ -198,11 +198,11 @@ func TestRetryDeadLetterAndRedrive(t *testing.T) {
 	require.Equal(t, topics.Cause{Protocol: "https", Account: "webhook/main", Kind: "temporary", Code: "500"}, dead[0].Cause)
 
 	b.hook.script(nil)
-	dry, err := b.Redrive(t.Context(), topics.Redrive{Cause: dead[0].Cause, Rate: 100, DryRun: true})
+	plan, err := b.PlanRedrive(dead[0].Cause)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, dry.Count)
+	require.EqualValues(t, 1, plan.Count)
 	require.Equal(t, 3, b.hook.count("https://a/"), "a dry run sends nothing")
-	_, err = b.Redrive(t.Context(), topics.Redrive{Cause: dead[0].Cause, Rate: 100})
+	_, err = b.Redrive(t.Context(), dead[0].Cause, 100)
 	require.NoError(t, err)
 	b.until(func() bool { return b.hook.count("https://a/") == 4 })
 	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(id))

@@ -176,6 +176,9 @@ type deliveryRecord struct {
 	Failures int       `json:"f,omitempty"`  // attempts recorded as failed
 }
 
+// local tells whether the delivery is for a queue of this gateway.
+func (r *deliveryRecord) local() bool { return r.Protocol == SQS && r.Account == localQueue }
+
 // Delivery is one publish for one endpoint, as the API shows it.
 type Delivery struct {
 	ID           queue.ID

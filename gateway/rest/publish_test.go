@@ -43,27 +43,6 @@ func TestPublish(t *testing.T) {
 	require.Len(t, attempts, 1)
 	require.Equal(t, "21211", attempts[0]["code"])
 	require.Equal(t, "rejected", attempts[0]["kind"])
-
-	t.Run("dead letters", func(t *testing.T) {
-		dead := list(b.do(200, "GET /v1/dead-letters", ""), "dead_letters")
-		require.Len(t, dead, 1)
-		require.Equal(t, "21211", dead[0]["code"])
-		require.NotEmpty(t, dead[0]["action"])
-		cause, err := json.Marshal(object{"cause": object{"protocol": "sms", "account": "twilio/main", "kind": "rejected", "code": "21211"}, "dry_run": true})
-		require.NoError(t, err)
-		require.Equal(t, object{"count": 1.0, "dry_run": true}, b.do(200, "POST /v1/dead-letters/redrive", string(cause)))
-		require.Equal(t, object{"count": 1.0, "dry_run": false}, b.do(200, "POST /v1/dead-letters/redrive", strings.Replace(string(cause), "true", "false", 1)))
-		b.await("GET /v1/deliveries/"+failed[0]["id"].(string), func(o object) bool { return len(o["failed_attempts"].([]any)) == 2 })
-		// Done: nothing of it is left to drive the one that failed again.
-		require.Eventually(t, func() bool {
-			st, err := b.store.Stats("topics/redrive")
-			return err == nil && st.Ready+st.InFlight+st.Delayed == 0
-		}, 5*time.Second, 10*time.Millisecond)
-		require.Len(t, list(b.do(200, "GET /v1/deliveries/"+failed[0]["id"].(string), ""), "failed_attempts"), 2)
-		b.refused(404, "not_found", "", "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"a","kind":"k","code":"c"}}`)
-		b.refused(422, "invalid", "rate", "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"a","kind":"k","code":"c"},"rate":0}`)
-		b.refused(422, "invalid", "cause", "POST /v1/dead-letters/redrive", `{}`)
-	})
 }
 
 func TestPublishToOneEndpoint(t *testing.T) {
@@ -171,25 +150,4 @@ func TestPublishRefused(t *testing.T) {
 	b.refused(422, "invalid", "limit", "GET /v1/topics?limit=1001", "")
 	b.refused(422, "invalid", "limit", "GET /v1/topics?limit=many", "")
 	b.refused(422, "invalid", "page", "GET /v1/topics?page=2", "")
-}
-
-// TestRedriveEnds holds that what fails again is not redriven again and again.
-func TestRedriveEnds(t *testing.T) {
-	t.Parallel()
-	b := open(t, nil)
-	b.work()
-	b.do(200, "POST /v1/topics", `{"name":"alerts"}`)
-	for _, end := range []string{"fail1", "fail2", "fail3"} {
-		b.do(200, "POST /v1/topics/alerts/subscriptions", `{"protocol":"sms","endpoint":"`+end+`"}`)
-	}
-	id := b.do(202, "POST /v1/publish", `{"topic":"alerts","message":"m"}`)["id"].(string)
-	b.await("GET /v1/publishes/"+id, func(o object) bool { return o["ledger"].(object)["failed"] == 3.0 })
-	b.do(200, "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"twilio/main","kind":"rejected","code":"21211"},"rate":10}`)
-	require.Eventually(t, func() bool {
-		st, err := b.store.Stats("topics/redrive")
-		return err == nil && st.Ready+st.InFlight+st.Delayed == 0
-	}, 5*time.Second, 10*time.Millisecond)
-	for _, d := range list(b.do(200, "GET /v1/publishes/"+id+"/deliveries", ""), "deliveries") {
-		b.await("GET /v1/deliveries/"+d["id"].(string), func(o object) bool { return len(o["failed_attempts"].([]any)) == 2 })
-	}
 }
