@@ -102,18 +102,23 @@ func (a *account) remove() {
 func (a *account) pause(reason string) {
 	a.pool.log.Info("account paused", "account", a.name, "reason", reason)
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.paused {
+	first := !a.paused
+	if first {
 		a.since = a.pool.store.Now()
 	}
 	a.paused, a.why = true, reason
 	a.metrics.show(a.state())
+	a.mu.Unlock()
+	if first {
+		a.pool.changed(a.describe())
+	}
 }
 
 // resume ends a fault, and a pause if unpause is set.
 func (a *account) resume(how string, unpause bool) {
 	if a.clear(unpause) {
 		a.pool.log.Info("account active", "account", a.name, "reason", how)
+		a.pool.changed(a.describe())
 	}
 	a.notify() // if only since its limits changed
 }
@@ -157,6 +162,7 @@ func (a *account) fail(o *AccountOptions, err *Error) {
 	if first {
 		a.pool.log.Error("account fault: its deliveries wait, none is lost; check its credentials, payment and configuration, then replace or resume it",
 			"account", a.name, "provider", o.Provider, "status", err.Status, "code", err.Code, "err", err, "probe_every", o.ProbeEvery)
+		a.pool.changed(a.describe())
 	}
 }
 

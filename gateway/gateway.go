@@ -119,6 +119,7 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 	g.pool = channels.NewPool(channels.PoolOptions{
 		Store: g.store, Logger: g.log, Metrics: g.registry,
 		Settled: func(ids ...queue.ID) { g.topics.Settled(ids...) },
+		Changed: func(s channels.AccountState) { g.topics.AccountChanged(s) },
 	})
 	g.topics, err = topics.New(ctx, topics.Options{
 		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry,

@@ -95,6 +95,7 @@ func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
 		b.Remove(contentKey(id)) // nobody can need it any more
 	}
 	b.Send(retentionQueue, queue.Message{ID: id, At: p.CompletedAt.Add(t.Retention)})
+	t.emitCompleted(b, &p, l)
 	_, err = t.store.Commit(ctx, id.Shard(), b)
 	if err == nil {
 		t.cache.forget(id)

@@ -184,6 +184,9 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 		t.dropCause(b, &from, id)
 	case to == Failed && from.State != Failed:
 		t.addCause(b, r, id)
+		if l, err := t.load(id); err == nil {
+			t.emitFailed(b, &l.Publish, id, r)
+		}
 	}
 	switch {
 	case to == Held:

@@ -12,7 +12,7 @@ import (
 
 // Run works in the background until ctx ends: it expands broadcasts, fires
 // scheduled publishes, settles uncertain deliveries, redrives, completes
-// publishes and audits. It returns the first error that is not ctx's.
+// publishes, publishes events and audits. It returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for name, work := range map[string]func(context.Context, queue.Received) error{
@@ -26,6 +26,7 @@ func (t *Topics) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return t.complete(ctx) })
 	g.Go(func() error { return t.audit(ctx) })
+	g.Go(func() error { return t.publishNotes(ctx) })
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil

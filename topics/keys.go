@@ -42,6 +42,7 @@ import (
 //	n/id32                           topic of a subscription id
 //	m/NAME/version, m/NAME           template version, latest version
 //	u/PROTOCOL/endpoint              suppression
+//	v/id32                           event not yet published (of the gateway itself)
 func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
 func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }
 func openKey(id queue.ID) []byte     { return append([]byte{'o'}, id.Prefix()...) }

@@ -106,6 +106,9 @@ func (t *Topics) check(req *Request) (content, error) {
 		return c, invalid("topic", "name either a topic or one endpoint (to)")
 	}
 	if req.Topic != "" {
+		if err := checkNotReserved("topic", req.Topic); err != nil {
+			return c, err
+		}
 		if _, err := t.Topic(req.Owner, req.Topic); err != nil {
 			return c, err
 		}
@@ -281,6 +284,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 		if _, err := t.store.Queue(s.Endpoint); err != nil {
 			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), "no_queue", t.store.Now().UTC()
 			t.addCause(b, &r, id)
+			t.emitFailed(b, p, id, &r)
 		} else {
 			r.State = Delivered
 			t.intoQueue(b, p, c, s, id)

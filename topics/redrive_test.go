@@ -20,7 +20,9 @@ func refuse(channels.Delivery) (channels.Receipt, error) {
 	return channels.Receipt{}, &channels.Error{Provider: "twilio", Kind: channels.Rejected, Code: "21211"}
 }
 
-func to(endpoint string) *topics.Target { return &topics.Target{Protocol: topics.SMS, Endpoint: endpoint} }
+func to(endpoint string) *topics.Target {
+	return &topics.Target{Protocol: topics.SMS, Endpoint: endpoint}
+}
 
 // failed publishes to endpoints that refuse, and returns the publishes.
 func (b *bench) failed(endpoints ...string) (ids []queue.ID) {

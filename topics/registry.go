@@ -17,6 +17,9 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 	if err := checkName("name", topic.Name); err != nil {
 		return Topic{}, err
 	}
+	if err := checkNotReserved("name", topic.Name); err != nil {
+		return Topic{}, err
+	}
 	switch topic.OnUncertain {
 	case OnUncertainDefault, Resend, HoldUncertain, DropUncertain:
 	default:
@@ -43,6 +46,9 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 
 // Topic looks a topic up.
 func (t *Topics) Topic(o Owner, name string) (Topic, error) {
+	if name == EventsTopic {
+		return Topic{Name: EventsTopic, DisplayName: "Status events"}, nil
+	}
 	topic, _, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
 	if errors.Is(err, ErrNotFound) {
 		return Topic{}, fmt.Errorf("topic %q: %w", name, ErrNotFound)
@@ -76,6 +82,9 @@ func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
 // DeleteTopic removes a topic and its subscriptions. Deliveries under way go
 // on for endpoints already handed over; the others end as cancelled.
 func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
+	if err := checkNotReserved("topic", name); err != nil {
+		return err
+	}
 	if _, err := t.Topic(o, name); err != nil {
 		return err
 	}
@@ -273,6 +282,12 @@ func (t *Topics) disable(ctx context.Context, o Owner, topic string, id queue.ID
 	b := &queue.Batch{}
 	b.Expect(key, rev)
 	put(b, key, s)
+	if topic != EventsTopic {
+		t.note(b, o, Event{
+			Event: EndpointDisabled, Topic: topic, Subscription: SubscriptionName(id), Protocol: s.Protocol, Account: s.Account,
+			Kind: err.Kind.String(), Code: err.Code,
+		})
+	}
 	_, e = t.store.Commit(ctx, queue.Registry, b)
 	return e
 }

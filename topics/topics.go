@@ -113,6 +113,7 @@ type Topics struct {
 	cache     publishCache
 	templates templateCache
 	audits    auditState
+	listeners listeners
 
 	mu     sync.Mutex
 	closed map[queue.ID]struct{} // publishes that may have just completed

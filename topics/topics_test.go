@@ -73,7 +73,9 @@ func open(t *testing.T, fs vfs.FS) *bench {
 	store, err := queue.Open("store", queue.Options{FS: fs, Shards: 2})
 	require.NoError(t, err)
 	b := &bench{t: t, store: store, sms: &provider{calls: map[string]int{}}, hook: &provider{calls: map[string]int{}}}
-	b.pool = channels.NewPool(channels.PoolOptions{Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }})
+	b.pool = channels.NewPool(channels.PoolOptions{
+		Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }, Changed: func(s channels.AccountState) { b.AccountChanged(s) },
+	})
 	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour})
 	require.NoError(t, err)
 	b.pool.SetDesk(b.Topics)

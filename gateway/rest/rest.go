@@ -78,6 +78,7 @@ func New(o Options) http.Handler {
 	a.registerTemplates()
 	a.registerQueues()
 	a.registerMessages()
+	a.describeEvents()
 	delete(a.huma.OpenAPI().Components.Schemas.Map(), "ErrorModel") // ours is Problem
 	return a.guarded(a.recovered(routed(mux)))
 }

@@ -29,6 +29,12 @@ func TestTopics(t *testing.T) {
 	require.Equal(t, "news", list(second, "topics")[0]["name"])
 	require.NotContains(t, second, "next")
 
+	events := b.do(200, "POST /v1/topics/fanfare.events/subscriptions", `{"protocol":"sms","endpoint":"+1"}`)
+	require.Equal(t, "fanfare.events", events["topic"])
+	b.refused(422, "invalid", "name", "POST /v1/topics", `{"name":"fanfare.events"}`)
+	b.refused(422, "invalid", "topic", "DELETE /v1/topics/fanfare.events", "")
+	b.refused(422, "invalid", "topic", "POST /v1/publish", `{"topic":"fanfare.events","message":"m"}`)
+
 	b.do(204, "DELETE /v1/topics/alerts", "")
 	b.refused(404, "not_found", "", "GET /v1/topics/alerts", "")
 	b.refused(404, "not_found", "", "DELETE /v1/topics/alerts", "")
