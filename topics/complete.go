@@ -124,6 +124,13 @@ func (t *Topics) forgetPublish(ctx context.Context, m queue.Received) error {
 	b.Remove(publishKey(id))
 	b.Remove(contentKey(id))
 	b.RemovePrefix(append([]byte{'l'}, id.Prefix()...))
+	if p.Key != nil {
+		r, rev, err := get[idempotencyRecord](t.store, id.Shard(), p.Key)
+		if err == nil && r.Publish == id { // a later publish may have taken the key
+			b.Expect(p.Key, rev)
+			b.Remove(p.Key)
+		}
+	}
 	_, err = t.store.Commit(ctx, id.Shard(), b)
 	return err
 }

@@ -92,8 +92,9 @@ const (
 
 func redriveCounter(id queue.ID, what byte) []byte { return append(redriveKey(id), what) }
 
-func idempotencyKey(o Owner, key string) []byte {
-	sum := sha256.Sum256([]byte(o.prefix() + key))
+// idempotencyKey is scoped to the group, as that decides the shard.
+func idempotencyKey(req Request) []byte {
+	sum := sha256.Sum256([]byte(req.Owner.prefix() + req.Group + "\x00" + req.IdempotencyKey))
 	return append([]byte{'i'}, sum[:]...)
 }
 

@@ -77,7 +77,7 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 	if req.IdempotencyKey == "" {
 		return Publish{}, 0, nil
 	}
-	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req.Owner, req.IdempotencyKey))
+	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req))
 	if errors.Is(err, ErrNotFound) {
 		return Publish{}, 0, nil
 	}
@@ -88,6 +88,9 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 		return Publish{}, rev, ErrIdempotencyMismatch
 	}
 	p, _, err := get[Publish](t.store, shard, publishKey(r.Publish))
+	if errors.Is(err, ErrNotFound) { // its ledger is not kept any more
+		err = nil
+	}
 	return p, rev, err
 }
 
@@ -189,9 +192,9 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	b := &queue.Batch{}
 	b.Intake()
 	if req.IdempotencyKey != "" {
-		key := idempotencyKey(req.Owner, req.IdempotencyKey)
-		b.Expect(key, keyRevision)
-		put(b, key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
+		p.Key = idempotencyKey(req)
+		b.Expect(p.Key, keyRevision)
+		put(b, p.Key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
 	}
 	put(b, contentKey(p.ID), c)
 	b.Put(openKey(p.ID), []byte{})
