@@ -80,20 +80,27 @@ func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
 		return err
 	}
 	p, rev, err := get[Publish](t.store, id.Shard(), publishKey(id))
-	if errors.Is(err, ErrNotFound) || (err == nil && p.Phase != Expanded) {
+	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	needed := l[Failed]+l[Sent] > 0 // a redrive or a receipt may have it sent again
+	if p.Phase == Completed && !needed {
+		return t.dropContent(ctx, id, rev)
+	}
+	if p.Phase != Expanded {
+		return nil
+	}
 	b := &queue.Batch{}
 	b.Expect(publishKey(id), rev)
+	if !needed {
+		b.Remove(contentKey(id))
+	}
 	p.Phase, p.CompletedAt = Completed, t.store.Now().UTC()
 	put(b, publishKey(id), p)
 	b.Remove(openKey(id))
-	if l[Failed] == 0 && l[Sent] == 0 {
-		b.Remove(contentKey(id)) // nobody can need it any more
-	}
 	b.Send(retentionQueue, queue.Message{ID: id, At: p.CompletedAt.Add(t.Retention)})
 	t.emitCompleted(b, &p, l)
 	_, err = t.store.Commit(ctx, id.Shard(), b)
@@ -101,6 +108,24 @@ func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
 		t.cache.forget(id)
 		t.log.Debug("publish completed", "publish", PublishName(id), "deliveries", l.Sum())
 	}
+	return err
+}
+
+// dropContent removes the content of a publish that was complete before the
+// last evidence came.
+func (t *Topics) dropContent(ctx context.Context, id queue.ID, rev uint64) error {
+	_, err := t.store.Get(id.Shard(), contentKey(id))
+	if errors.Is(err, queue.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	b := &queue.Batch{}
+	b.Expect(publishKey(id), rev)
+	b.Remove(contentKey(id))
+	_, err = t.store.Commit(ctx, id.Shard(), b)
+	t.cache.forget(id)
 	return err
 }
 
