@@ -42,5 +42,8 @@ type Desk interface {
 	Policy(ctx context.Context, e Entry) RetryPolicy
 }
 
+// QueuePrefix begins the names of all accounts' queues.
+const QueuePrefix = "deliver/"
+
 // QueueName is the name of an account's queue for a lane.
-func QueueName(account string, lane Lane) string { return "deliver/" + account + "/" + string(lane) }
+func QueueName(account string, lane Lane) string { return QueuePrefix + account + "/" + string(lane) }

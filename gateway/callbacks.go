@@ -1,15 +1,11 @@
 package gateway
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
@@ -34,7 +30,7 @@ func (g *Gateway) callbackSources(cfg config.Config) (map[string]callback.Source
 			}
 			all[accountName(a)] = twilio{callbacks: c, book: g.book}
 		case a.Provider == sandbox.ProviderSMTP && a.SMTP.EventsSecret != "":
-			all[accountName(a)] = relay{secret: []byte(a.SMTP.EventsSecret), book: g.book}
+			all[accountName(a)] = callback.Relay{Secret: []byte(a.SMTP.EventsSecret), Provider: a.Provider, Book: g.book}
 		}
 	}
 	return all, nil
@@ -46,6 +42,8 @@ type twilio struct {
 	book      *channels.ErrorBook
 }
 
+var consents = map[sms.Consent]callback.Consent{sms.Stop: callback.Stop, sms.Start: callback.Start}
+
 var states = map[string]topics.State{"sent": topics.Sent, "delivered": topics.Delivered, "failed": topics.Failed}
 
 // Read is callback.Source.
@@ -55,7 +53,7 @@ func (t twilio) Read(r *http.Request) (callback.News, error) {
 		if err != nil {
 			return callback.News{}, signature(err)
 		}
-		return callback.News{Consent: string(m.Consent), Protocol: topics.SMS, Endpoint: m.From}, nil
+		return callback.News{Consent: consents[m.Consent], Protocol: topics.SMS, Endpoint: m.From}, nil
 	}
 	s, err := t.callbacks.Status(r)
 	if err != nil {
@@ -77,56 +75,20 @@ func (t twilio) Read(r *http.Request) (callback.News, error) {
 }
 
 func signature(err error) error {
-	if strings.Contains(err.Error(), sms.ErrSignature.Error()) {
+	if errors.Is(err, sms.ErrSignature) {
 		return fmt.Errorf("%w: %w", callback.ErrSignature, err)
 	}
 	return fmt.Errorf("%w: %w", callback.ErrUnreadable, err)
 }
 
-// relay reads what a mail relay reports: JSON, signed with the account's
-// events_secret (header X-Relay-Signature, HMAC-SHA256 in hexadecimal).
-type relay struct {
-	secret []byte
-	book   *channels.ErrorBook
-}
-
-// Read is callback.Source.
-func (s relay) Read(r *http.Request) (callback.News, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
-	if err != nil {
-		return callback.News{}, fmt.Errorf("%w: %w", callback.ErrUnreadable, err)
+// owners are all whose topics this gateway knows.
+func owners(cfg config.Config) []topics.Owner {
+	all := []topics.Owner{topics.DefaultOwner}
+	for _, k := range cfg.Keys {
+		o := topics.Owner{Account: k.Account, Region: topics.DefaultOwner.Region}
+		if !slices.Contains(all, o) {
+			all = append(all, o)
+		}
 	}
-	mac := hmac.New(sha256.New, s.secret)
-	mac.Write(body)
-	given, err := hex.DecodeString(r.Header.Get("X-Relay-Signature"))
-	if err != nil || !hmac.Equal(given, mac.Sum(nil)) {
-		return callback.News{}, callback.ErrSignature
-	}
-	var in struct {
-		Event     string `json:"event"`
-		MessageID string `json:"message_id"`
-		Recipient string `json:"recipient"`
-		Status    string `json:"status"`
-	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		return callback.News{}, fmt.Errorf("%w: not JSON", callback.ErrUnreadable)
-	}
-	local, _, _ := strings.Cut(strings.Trim(in.MessageID, "<>"), "@")
-	id, err := queue.ParseID(local)
-	if err != nil {
-		return callback.News{}, fmt.Errorf("%w: message_id is none of ours", callback.ErrUnreadable)
-	}
-	ev := &topics.Evidence{Delivery: id}
-	switch in.Event {
-	case "delivered":
-		ev.State = topics.Delivered
-	case "bounced":
-		ev.State = topics.Failed
-		ev.Err = s.book.Judge(channels.Answer{Provider: sandbox.ProviderSMTP, Status: 550, Code: in.Status})
-	case "complained":
-		return callback.News{Consent: "stop", Protocol: topics.Email, Endpoint: in.Recipient}, nil
-	default:
-		return callback.News{}, nil
-	}
-	return callback.News{Evidence: ev}, nil
+	return all
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,7 @@ type Gateway struct {
 	pool     *channels.Pool
 	topics   *topics.Topics
 	book     *channels.ErrorBook
+	links    *callback.Links
 	registry *prometheus.Registry
 
 	public, admin net.Listener
@@ -121,11 +123,14 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 		Settled: func(ids ...queue.ID) { g.topics.Settled(ids...) },
 		Changed: func(s channels.AccountState) { g.topics.AccountChanged(s) },
 	})
+	if g.links, err = callback.NewLinks(ctx, g.store, cfg.PublicURL); err != nil {
+		return err
+	}
 	g.topics, err = topics.New(ctx, topics.Options{
 		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry,
 		Matches: cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
 		MaxMessage: int(cfg.Limits.Message), Retention: cfg.Ledger.Retention, IdempotencyTTL: cfg.Idempotency.TTL,
-		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL),
+		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
 	})
 	if err != nil {
 		return err
@@ -140,12 +145,21 @@ func callbackURL(public string) func(channels.AccountState, queue.ID, int) strin
 	if public == "" {
 		return nil
 	}
+	public = strings.TrimRight(public, "/")
 	return func(a channels.AccountState, id queue.ID, try int) string {
 		if a.Provider != sandbox.ProviderTwilio {
 			return ""
 		}
 		return fmt.Sprintf("%s/callbacks/%s?d=%s&t=%d", public, a.Name, id.Hex(), try)
 	}
+}
+
+// unsubscribeURL makes the links in mails; nil if nobody could open them.
+func (g *Gateway) unsubscribeURL(public string) func(topics.Owner, queue.ID, topics.Suppression) string {
+	if public == "" {
+		return nil
+	}
+	return g.links.URL
 }
 
 // recover settles what an earlier process left between intent and outcome.
@@ -173,7 +187,9 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 		keys[i] = rest.Key{Name: k.Name, Hash: k.Hash, Scopes: k.Scopes, Account: k.Account}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/callbacks/", callback.New(callback.Options{Topics: g.topics, Sources: sources, Owner: topics.DefaultOwner, Logger: g.log}))
+	back := callback.New(callback.Options{Topics: g.topics, Links: g.links, Sources: sources, Owners: owners(cfg), Logger: g.log})
+	mux.Handle("/callbacks/", back)
+	mux.Handle("/u/", back)
 	mux.Handle("/", rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
 		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log,
@@ -183,16 +199,24 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	return nil
 }
 
-// Reload takes over accounts, limits and keys of another configuration. On an
-// error everything stays as it was.
-func (g *Gateway) Reload(ctx context.Context, cfg config.Config) error {
-	cfg = g.adjusted(cfg)
-	err := g.setAccounts(ctx, cfg)
-	if err == nil {
-		err = g.setHandler(cfg)
-	}
+// Reload takes over accounts, limits and keys of the configuration that load
+// gives. On an error, load's too, everything stays as it was.
+func (g *Gateway) Reload(ctx context.Context, load func() (config.Config, error)) error {
+	err := g.reload(ctx, load)
 	g.reloads.note(err, time.Now())
 	return err
+}
+
+func (g *Gateway) reload(ctx context.Context, load func() (config.Config, error)) error {
+	cfg, err := load()
+	if err != nil {
+		return err
+	}
+	cfg = g.adjusted(cfg)
+	if err := g.setAccounts(ctx, cfg); err != nil {
+		return err
+	}
+	return g.setHandler(cfg)
 }
 
 // URL is the public listener's address.
@@ -230,7 +254,7 @@ func (g *Gateway) Run(ctx, hard context.Context) error {
 	var cause error
 	select {
 	case <-ctx.Done():
-		g.log.Info("draining", "timeout", g.opts.Config.DrainTimeout)
+		g.log.Info("draining", "timeout", g.opts.Config.DrainTimeout.String())
 	case cause = <-failed:
 	case <-g.store.Failed():
 		cause = queue.ErrStoreFailed

@@ -21,7 +21,14 @@ import (
 func serve(t *testing.T, dir string, sb *sandbox.Server) (g *gateway.Gateway, stop func()) {
 	t.Helper()
 	cfg := config.Default()
-	cfg.Listen, cfg.AdminListen, cfg.Data = "127.0.0.1:0", "127.0.0.1:0", dir
+	cfg.Data = dir
+	return serveConfig(t, cfg, sb)
+}
+
+// serveConfig is serve with a configuration, but for its addresses and disk.
+func serveConfig(t *testing.T, cfg config.Config, sb *sandbox.Server) (g *gateway.Gateway, stop func()) {
+	t.Helper()
+	cfg.Listen, cfg.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Store.MinFree, cfg.Store.MaxUsed = 0, 1
 	g, err := gateway.New(t.Context(), gateway.Options{Config: cfg, Version: "test", Sandbox: sb})
 	require.NoError(t, err)

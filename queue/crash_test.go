@@ -18,7 +18,7 @@ import (
 
 // crashes is how many power losses TestPowerLoss simulates for each number of
 // shards.
-var crashes = flag.Int("crashes", 100, "power losses to simulate")
+var crashes = flag.Int("crashes", 100/slowdown, "power losses to simulate")
 
 const (
 	crashCallers = 4

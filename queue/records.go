@@ -163,29 +163,16 @@ func (s *Store) readGate(sh *shard, key []byte) ([]byte, error) {
 // behind after (nil: from the start), until fn returns false. Key and value
 // are valid during the call only. It reads a snapshot.
 func (s *Store) Scan(shard int, prefix, after []byte, fn func(r Record) bool) error {
-	return s.walk(shard, tableRecord, prefix, after, recordsTo(fn))
+	return s.walk(s.db, shard, span{table: tableRecord, prefix: prefix, after: after}, eachRecord(fn))
 }
 
 // ScanBack is Scan in falling order of key: the records before the key before
 // (nil: from the end).
 func (s *Store) ScanBack(shard int, prefix, before []byte, fn func(r Record) bool) error {
-	sh, err := s.shard(shard)
-	if err != nil {
-		return err
-	}
-	lower := recordKey(nil, sh.prefix, tableRecord, prefix)
-	upper := prefixEnd(lower)
-	if before != nil {
-		if to := recordKey(nil, sh.prefix, tableRecord, before); bytes.Compare(to, upper) < 0 {
-			upper = to
-		}
-	}
-	to := recordsTo(fn)
-	return s.walkKeys(sh, lower, upper, true, func(k, v []byte) (bool, error) { return to(k[keyHeader:], v) })
+	return s.walk(s.db, shard, span{table: tableRecord, prefix: prefix, after: before, back: true}, eachRecord(fn))
 }
 
-// recordsTo hands what a walk meets to fn.
-func recordsTo(fn func(r Record) bool) func(k, v []byte) (bool, error) {
+func eachRecord(fn func(r Record) bool) func(k, v []byte) (bool, error) {
 	return func(k, v []byte) (bool, error) {
 		if len(v) < revisionLen {
 			return false, fmt.Errorf("%w: record %q", errCorrupt, k)
@@ -209,37 +196,59 @@ func (s *Store) Counter(shard int, key []byte) (int64, error) {
 
 // Counters walks the counters whose keys start with prefix, as Scan does.
 func (s *Store) Counters(shard int, prefix []byte, fn func(key []byte, n int64) bool) error {
-	return s.walk(shard, tableCounter, prefix, nil, func(k, v []byte) (bool, error) {
-		return fn(k, counterValue(v)), nil
-	})
+	return s.walk(s.db, shard, span{table: tableCounter, prefix: prefix}, eachCounter(fn))
 }
 
-func (s *Store) walk(shard int, table byte, prefix, after []byte, fn func(k, v []byte) (bool, error)) error {
+func eachCounter(fn func(key []byte, n int64) bool) func(k, v []byte) (bool, error) {
+	return func(k, v []byte) (bool, error) { return fn(k, counterValue(v)), nil }
+}
+
+// span is the keys of a table that begin with prefix, those behind after, or,
+// back, those before it, the last first.
+type span struct {
+	table  byte
+	prefix []byte
+	after  []byte // nil: all
+	back   bool
+}
+
+func (s *Store) walk(from pebble.Reader, shard int, sp span, fn func(k, v []byte) (bool, error)) error {
 	sh, err := s.shard(shard)
 	if err != nil {
 		return err
 	}
-	lower := recordKey(nil, sh.prefix, table, prefix)
+	lower := recordKey(nil, sh.prefix, sp.table, sp.prefix)
 	upper := prefixEnd(lower)
-	if after != nil {
-		if from := append(recordKey(nil, sh.prefix, table, after), 0); bytes.Compare(from, lower) > 0 {
-			lower = from
+	switch {
+	case sp.after == nil:
+	case sp.back:
+		if end := recordKey(nil, sh.prefix, sp.table, sp.after); bytes.Compare(end, upper) < 0 {
+			upper = end
+		}
+	default:
+		if first := append(recordKey(nil, sh.prefix, sp.table, sp.after), 0); bytes.Compare(first, lower) > 0 {
+			lower = first
 		}
 	}
-	return s.walkKeys(sh, lower, upper, false, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
+	return s.walkKeys(from, sh, bounds{lower, upper, sp.back}, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
 }
 
-// walkKeys walks a snapshot of a shard's keys, all of it durable, from the
-// first or, back, from the last.
-func (s *Store) walkKeys(sh *shard, lower, upper []byte, back bool, fn func(k, v []byte) (bool, error)) error {
-	if bytes.Compare(lower, upper) >= 0 {
+// bounds are the keys from lower up to upper, or, back, down from it.
+type bounds struct {
+	lower, upper []byte
+	back         bool
+}
+
+// walkKeys walks a snapshot of a shard's keys, all of it durable.
+func (s *Store) walkKeys(from pebble.Reader, sh *shard, in bounds, fn func(k, v []byte) (bool, error)) error {
+	if bytes.Compare(in.lower, in.upper) >= 0 {
 		return nil
 	}
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: in.lower, UpperBound: in.upper})
 	if err != nil {
 		return err
 	}
@@ -248,7 +257,7 @@ func (s *Store) walkKeys(sh *shard, lower, upper []byte, back bool, fn func(k, v
 		return s.failure()
 	}
 	first, next := it.First, it.Next
-	if back {
+	if in.back {
 		first, next = it.Last, it.Prev
 	}
 	for ok := first(); ok; ok = next() {

@@ -1,6 +1,8 @@
 package queue_test
 
 import (
+	"flag"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,7 +12,14 @@ import (
 	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if slowdown > 1 { // before the command line is read, which may say otherwise
+		if err := flag.Set("rapid.checks", strconv.Itoa(100/slowdown)); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // TestSuite runs the suite on the embedded store, and recounts what each
 // behaviour left behind.

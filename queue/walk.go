@@ -20,14 +20,18 @@ type Peeked struct {
 	SourceQueue string
 }
 
-// Messages walks the messages of a queue in one shard without leasing them, in
-// order of position, starting behind after (0: from the start), until fn
-// returns false. For audits and listings; it reads a snapshot.
-func (s *Store) Messages(queue string, shard int, after uint64, fn func(m Peeked) bool) error {
-	q, err := s.lookup(queue)
-	if err != nil {
-		return err
-	}
+// View is a data shard as it stood at one moment, all of it durable: records,
+// counters and queues fit together. For audits.
+type View struct {
+	store    *Store
+	shard    *shard
+	snapshot *pebble.Snapshot
+}
+
+// View hands read the shard as it stands now. While read runs, the disk space
+// of what is deleted meanwhile stays taken. The View is of use until read
+// returns.
+func (s *Store) View(shard int, read func(v *View) error) error {
 	sh, err := s.shard(shard)
 	if err != nil || shard == Registry {
 		return fmt.Errorf("%w: shard %d of %d", ErrInvalid, shard, len(s.shards))
@@ -36,18 +40,37 @@ func (s *Store) Messages(queue string, shard int, after uint64, fn func(m Peeked
 		return err
 	}
 	defer s.leave()
-	view := s.db.NewSnapshot()
-	defer func() { _ = view.Close() }() // only read
+	v := &View{store: s, shard: sh, snapshot: s.db.NewSnapshot()}
+	defer func() { _ = v.snapshot.Close() }() // only read
 	if !sh.gate.pass() {
 		return s.failure()
 	}
+	return read(v)
+}
+
+// Scan is Store.Scan of the View.
+func (v *View) Scan(prefix, after []byte, fn func(r Record) bool) error {
+	return v.store.walk(v.snapshot, v.shard.number, span{table: tableRecord, prefix: prefix, after: after}, eachRecord(fn))
+}
+
+// Counters is Store.Counters of the View.
+func (v *View) Counters(prefix []byte, fn func(key []byte, n int64) bool) error {
+	return v.store.walk(v.snapshot, v.shard.number, span{table: tableCounter, prefix: prefix}, eachCounter(fn))
+}
+
+// Messages is Store.Messages of the View.
+func (v *View) Messages(queue string, after uint64, fn func(m Peeked) bool) error {
+	q, err := v.store.lookup(queue)
+	if err != nil {
+		return err
+	}
 	number := q.current.Load().number()
-	states, err := snapshotIter(view, sh, tableLease, number, after)
+	states, err := v.iter(tableLease, number, after)
 	if err != nil {
 		return err
 	}
 	defer states.Close()
-	messages, err := snapshotIter(view, sh, tableMessage, number, after)
+	messages, err := v.iter(tableMessage, number, after)
 	if err != nil {
 		return err
 	}
@@ -65,10 +88,20 @@ func (s *Store) Messages(queue string, shard int, after uint64, fn func(m Peeked
 	return messages.Error()
 }
 
-func snapshotIter(view *pebble.Snapshot, sh *shard, table byte, number, after uint64) (*pebble.Iterator, error) {
-	upper := prefixEnd(queueKey(nil, sh.prefix, table, number))
-	return view.NewIter(&pebble.IterOptions{
-		LowerBound: messageKey(nil, sh.prefix, table, number, after+1), UpperBound: upper,
+// Messages walks the messages of a queue in one shard without leasing them, in
+// order of position, starting behind after (0: from the start), until fn
+// returns false. For audits and listings; it reads a snapshot.
+func (s *Store) Messages(queue string, shard int, after uint64, fn func(m Peeked) bool) error {
+	if _, err := s.lookup(queue); err != nil {
+		return err
+	}
+	return s.View(shard, func(v *View) error { return v.Messages(queue, after, fn) })
+}
+
+func (v *View) iter(table byte, number, after uint64) (*pebble.Iterator, error) {
+	upper := prefixEnd(queueKey(nil, v.shard.prefix, table, number))
+	return v.snapshot.NewIter(&pebble.IterOptions{
+		LowerBound: messageKey(nil, v.shard.prefix, table, number, after+1), UpperBound: upper,
 	})
 }
 

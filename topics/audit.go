@@ -2,129 +2,221 @@ package topics
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"maps"
+	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
-// auditState is what the auditor suspected in its last round: a difference is
-// reported when a second look finds it again with the counters unmoved.
-type auditState struct {
-	suspects map[queue.ID]suspect
-}
+// The auditor compares what must be the same, on a view of one moment, in
+// books of two sides: what is on the left must be on the right as often. To
+// need no memory for it, it adds up hashes: left as plus, right as minus. A
+// book that balances ends at zero in each of its slots; items of the slots
+// that do not are then looked at one by one.
+type book uint8
 
-type suspect struct {
-	diff   int64
-	ledger Ledger
-}
+const (
+	bookLedger   book = iota // counters of the ledger ↔ delivery records by state
+	bookEntries              // queued and sending records ↔ entries of the accounts' queues
+	bookHeld                 // held records ↔ index of held deliveries
+	bookCauses               // failed records ↔ index of dead letters by cause
+	bookCounts               // counters of causes ↔ that index
+	bookOpen                 // publishes not completed ↔ index of open publishes
+	bookWaiting              // counters of waiting retries ↔ queued records that wait for one
+	numberOfBook             // how many there are
+)
 
-// audit walks open publishes round after round.
+var bookNames = [numberOfBook]string{"ledger", "entries", "held", "causes", "counts", "open", "waiting"}
+
+const auditSlots = 256
+
+// auditShare bounds the auditor's share of a core: a round is followed by a
+// pause that many times as long.
+const auditShare = 20
+
+// audit walks the shards round after round.
 func (t *Topics) audit(ctx context.Context) error {
-	tick := time.NewTicker(t.AuditEvery)
-	defer tick.Stop()
+	pause := time.NewTimer(t.AuditEvery)
+	defer pause.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-pause.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		n, err := t.Audit()
-		if err != nil {
+		begin := time.Now()
+		if _, err := t.Audit(); err != nil {
 			return err
 		}
-		if n != 0 {
-			t.log.Error("the ledger does not balance", "differences", n)
-		}
+		pause.Reset(max(t.AuditEvery, auditShare*time.Since(begin)))
 	}
 }
 
-// Audit is one round of the auditor over the publishes that are not complete:
-// it recounts their records against their counters and the entries of the
-// accounts' queues against the records that must have one. It returns the
-// number of differences seen in this round and the one before; a first
-// suspicion counts 0. It must not run twice at the same time.
-func (t *Topics) Audit() (int64, error) {
-	entries, err := t.countEntries()
+// Audit is one round of the auditor over everything: it recounts records
+// against counters, queue entries and indexes, logs each difference and
+// returns their number. It reads all delivery records once (about a million a
+// second and core) and needs no more memory for more of them.
+func (t *Topics) Audit() (differences int64, err error) {
+	for shard := range t.store.Shards() {
+		err := t.store.View(shard, func(v *queue.View) error {
+			n, err := t.auditShard(v)
+			differences += n
+			return err
+		})
+		if err != nil {
+			return differences, fmt.Errorf("audit: %w", err)
+		}
+	}
+	t.m.imbalance.Set(float64(differences))
+	t.m.audited.SetToCurrentTime()
+	return differences, nil
+}
+
+func (t *Topics) auditShard(v *queue.View) (differences int64, err error) {
+	var sums [numberOfBook][auditSlots]uint64
+	seed := maphash.MakeSeed()
+	balanced := true
+	err = t.eachItem(v, func(b book, item []byte, n int64) {
+		h := maphash.Bytes(seed, item)
+		sums[b][h%auditSlots] += uint64(n) * (h | 1)
+	})
 	if err != nil {
 		return 0, err
 	}
-	suspects := map[queue.ID]suspect{}
-	var total int64
-	var bad error
-	err = t.eachOpen(func(id queue.ID) {
-		diff, l, err := t.auditOne(id, entries[id])
-		bad = errors.Join(bad, err)
-		if diff == 0 {
+	for b := range sums {
+		balanced = balanced && sums[b] == [auditSlots]uint64{}
+	}
+	if balanced {
+		return 0, nil
+	}
+	wrong := map[book]map[string]int64{}
+	err = t.eachItem(v, func(b book, item []byte, n int64) {
+		if sums[b][maphash.Bytes(seed, item)%auditSlots] == 0 {
 			return
 		}
-		suspects[id] = suspect{diff: diff, ledger: l}
-		if before, ok := t.audits.suspects[id]; ok && before.diff == diff && maps.Equal(before.ledger, l) {
-			total += diff
+		if wrong[b] == nil {
+			wrong[b] = map[string]int64{}
+		}
+		if wrong[b][string(item)] += n; wrong[b][string(item)] == 0 {
+			delete(wrong[b], string(item))
 		}
 	})
-	t.audits.suspects = suspects
-	if err := errors.Join(err, bad); err != nil {
-		return 0, err
+	for b, items := range wrong {
+		for item, n := range items {
+			differences += max(n, -n)
+			t.log.Error("the ledger does not balance", "book", bookNames[b], "item", hex.EncodeToString([]byte(item)), "difference", n)
+		}
 	}
-	t.m.imbalance.Set(float64(total))
-	return total, nil
+	return differences, err
 }
 
-// countEntries counts the accounts' queue entries of each publish.
-func (t *Topics) countEntries() (map[queue.ID]int64, error) {
-	entries := map[queue.ID]int64{}
+// eachItem calls add for every item of every book: n times on the left, or,
+// negative, on the right.
+func (t *Topics) eachItem(v *queue.View, add func(b book, item []byte, n int64)) error {
+	counters := func(b book, table byte) error {
+		return v.Counters([]byte{table}, func(key []byte, n int64) bool { add(b, key[1:], n); return true })
+	}
+	index := func(b book, table byte) error {
+		return v.Scan([]byte{table}, nil, func(r queue.Record) bool { add(b, r.Key[1:], -1); return true })
+	}
+	for _, walk := range []func() error{
+		func() error { return counters(bookLedger, 'l') },
+		func() error { return counters(bookWaiting, 'w') },
+		func() error { return counters(bookCounts, 'x') },
+		func() error { return index(bookHeld, 'h') },
+		func() error { return index(bookOpen, 'o') },
+		func() error { return causeItems(v, add) },
+		func() error {
+			return eachJSON(v, 'p', func(key []byte, p *auditedPublish) {
+				if p.Phase != Completed {
+					add(bookOpen, key, 1)
+				}
+			})
+		},
+		func() error {
+			return eachJSON(v, 'd', func(key []byte, d *auditedDelivery) { deliveryItems(key, d, add) })
+		},
+		func() error { return t.eachEntry(v, func(id queue.ID) { add(bookEntries, id[:], -1) }) },
+	} {
+		if err := walk(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditedPublish and auditedDelivery are what the auditor reads of a record.
+type (
+	auditedPublish struct {
+		Phase Phase `json:"phase"`
+	}
+	auditedDelivery struct {
+		State   State `json:"s"`
+		Waiting bool  `json:"w"`
+	}
+)
+
+// eachJSON reads every record of a table.
+func eachJSON[T any](v *queue.View, table byte, fn func(key []byte, value *T)) error {
+	var bad error
+	err := v.Scan([]byte{table}, nil, func(r queue.Record) bool {
+		var value T
+		if bad = json.Unmarshal(r.Value, &value); bad == nil {
+			fn(r.Key[1:], &value)
+		}
+		return bad == nil
+	})
+	return errors.Join(err, bad)
+}
+
+// causeItems adds the index of dead letters.
+func causeItems(v *queue.View, add func(b book, item []byte, n int64)) error {
+	return v.Scan([]byte{'x'}, nil, func(r queue.Record) bool {
+		id := causeID(r.Key)
+		add(bookCauses, id[:], -1)
+		add(bookCounts, causeText(r.Key), -1)
+		return true
+	})
+}
+
+// deliveryItems adds what follows from one delivery's record.
+func deliveryItems(id []byte, d *auditedDelivery, add func(b book, item []byte, n int64)) {
+	publish := id[:len(queue.ID{}.Prefix())]
+	add(bookLedger, append(publish[:len(publish):len(publish)], byte(d.State)), -1)
+	switch {
+	case d.State.hasEntry():
+		add(bookEntries, id, 1)
+	case d.State == Held:
+		add(bookHeld, id, 1)
+	case d.State == Failed:
+		add(bookCauses, id, 1)
+	}
+	if d.Waiting {
+		add(bookWaiting, publish, -1)
+	}
+}
+
+// eachEntry walks the entries of the accounts' queues.
+func (t *Topics) eachEntry(v *queue.View, fn func(id queue.ID)) error {
 	for after := ""; ; {
-		page, err := t.store.Queues("deliver/", after, 500)
+		page, err := t.store.Queues(channels.QueuePrefix, after, 500)
 		if err != nil || len(page) == 0 {
-			return entries, err
+			return err
 		}
 		for _, q := range page {
 			after = q.Name
-			for shard := range t.store.Shards() {
-				err := t.store.Messages(q.Name, shard, 0, func(m queue.Peeked) bool {
-					entries[m.ID.WithOrdinal(0)]++
-					return true
-				})
-				if err != nil {
-					return nil, err
-				}
+			err := v.Messages(q.Name, 0, func(m queue.Peeked) bool { fn(m.ID); return true })
+			if err != nil {
+				return err
 			}
 		}
 	}
 }
-
-// auditOne compares one publish's records, counters and entries.
-func (t *Topics) auditOne(id queue.ID, entries int64) (int64, Ledger, error) {
-	counted, err := t.ledger(id)
-	if err != nil {
-		return 0, nil, err
-	}
-	recounted := Ledger{}
-	var bad error
-	err = t.store.Scan(id.Shard(), deliveriesPrefix(id), nil, func(r queue.Record) bool {
-		var d deliveryRecord
-		if bad = json.Unmarshal(r.Value, &d); bad != nil {
-			return false
-		}
-		recounted[d.State]++
-		return true
-	})
-	if err := errors.Join(err, bad); err != nil {
-		return 0, nil, err
-	}
-	var diff int64
-	for _, s := range States() {
-		diff += abs(counted[s] - recounted[s])
-	}
-	diff += abs(entries - recounted[Queued] - recounted[Sending])
-	return diff, counted, nil
-}
-
-func abs(n int64) int64 { return max(n, -n) }
 
 // Depth is how many entries wait for an account, by lane.
 func (t *Topics) Depth(account string) (map[channels.Lane]queue.Stats, error) {

@@ -28,7 +28,14 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if err != nil {
 		return t.hiccup(e, err)
 	}
-	s, verdict := t.recipient(l, &r)
+	verdict := t.standing(&l.Publish)
+	if verdict.Action == channels.Send && t.maySendAgain(&l.Publish, e) {
+		verdict = channels.Verdict{Action: channels.Hold, Reason: "the store was restored; it may have been sent"}
+	}
+	if verdict.Action != channels.Send {
+		return channels.Delivery{}, verdict
+	}
+	s, redirect, verdict := t.recipient(l, &r)
 	if verdict.Action != channels.Send {
 		return channels.Delivery{}, verdict
 	}
@@ -36,43 +43,58 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if err != nil {
 		return d, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
 	}
+	if redirect != "" {
+		d.Endpoint = redirect
+	}
 	return d, channels.Verdict{Action: channels.Send}
 }
 
-// recipient decides whether a delivery may go as things stand now, and to whom.
-func (t *Topics) recipient(l *loaded, r *deliveryRecord) (Subscription, channels.Verdict) {
-	var s Subscription
+// standing tells whether a publish's deliveries may go at all.
+func (t *Topics) standing(p *Publish) channels.Verdict {
 	switch {
-	case l.Control == Stopped:
-		return s, channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
-	case l.Control == Paused:
-		return s, channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
-	case !l.ExpiresAt.IsZero() && !t.store.Now().Before(l.ExpiresAt):
-		return s, channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
+	case p.Control == Stopped:
+		return channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
+	case p.Control == Paused:
+		return channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
+	case !p.ExpiresAt.IsZero() && !t.store.Now().Before(p.ExpiresAt):
+		return channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
 	}
-	s, verdict := t.subscriptionFor(l, r)
-	if verdict.Action != channels.Send {
-		return s, verdict
+	return channels.Verdict{}
+}
+
+// recipient finds who a delivery goes to as things stand now, and where the
+// guard sends it instead, or why it may not go.
+func (t *Topics) recipient(l *loaded, r *deliveryRecord) (s Subscription, redirect string, v channels.Verdict) {
+	s, v = t.subscriptionFor(l, r)
+	if v.Action != channels.Send {
+		return s, "", v
 	}
-	if t.suppressed(l.Owner, s.Protocol, s.Endpoint) {
-		return s, channels.Verdict{Action: channels.Suppress, Reason: "suppressed"}
+	why, err := t.suppressed(l.Publish, s)
+	if err != nil {
+		t.log.Error("suppressions could not be read", "publish", l.ID, "error", err)
+		return s, "", t.unread()
+	}
+	if why != "" {
+		return s, "", channels.Verdict{Action: channels.Suppress, Reason: why}
 	}
 	if t.Guard != nil {
-		to, ok := t.Guard(s.Protocol, s.Endpoint)
-		if !ok {
-			return s, channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
-		}
-		if to != "" {
-			s.Endpoint = to
+		var ok bool
+		if redirect, ok = t.Guard(s.Protocol, s.Endpoint); !ok {
+			return s, "", channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
 		}
 	}
-	return s, verdict
+	return s, redirect, v
+}
+
+// unread gives an attempt back after a failed read of the store.
+func (t *Topics) unread() channels.Verdict {
+	return channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
 }
 
 // hiccup gives an entry back after a failed read of the store.
 func (t *Topics) hiccup(e channels.Entry, err error) (channels.Delivery, channels.Verdict) {
 	t.log.Error("hand-off could not read the store", "delivery", e.ID, "error", err)
-	return channels.Delivery{}, channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
+	return channels.Delivery{}, t.unread()
 }
 
 // subscriptionFor finds who a delivery goes to as things stand now.
@@ -86,7 +108,7 @@ func (t *Topics) subscriptionFor(l *loaded, r *deliveryRecord) (Subscription, ch
 	case errors.Is(err, ErrNotFound):
 		return s, channels.Verdict{Action: channels.Cancel, Reason: "subscription deleted"}
 	case err != nil:
-		return s, channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
+		return s, t.unread()
 	case s.Disabled != "":
 		return s, channels.Verdict{Action: channels.DeadLetter, Reason: "endpoint disabled"}
 	}
@@ -213,6 +235,9 @@ func (t *Topics) Record(b *queue.Batch, e channels.Entry, o channels.Outcome) er
 		return err
 	}
 	b.Expect(key, rev)
+	if o.Verdict.Action == channels.Unsure && o.Err == nil {
+		o.Try, o.Err = r.Try, lost(o.Verdict.Reason)
+	}
 	if o.Try != 0 && o.Err != nil {
 		t.addAttempt(b, e, &r, o)
 	}

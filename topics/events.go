@@ -49,20 +49,21 @@ func Events() []string {
 // Event is the message of a status event. Besides its name and time it has what
 // that event is about.
 type Event struct {
-	Event        string    `json:"event"`
-	Time         time.Time `json:"time"`
-	Publish      string    `json:"publish_id,omitempty"`
-	Topic        string    `json:"topic,omitempty"`
-	Ledger       Ledger    `json:"ledger,omitempty" doc:"deliveries by state"`
-	Delivery     string    `json:"delivery_id,omitempty"`
-	Subscription string    `json:"subscription_id,omitempty"`
-	Protocol     string    `json:"protocol,omitempty"`
-	Endpoint     string    `json:"endpoint,omitempty"`
-	Account      string    `json:"account,omitempty"`
-	State        string    `json:"state,omitempty" doc:"of the account"`
-	Kind         string    `json:"kind,omitempty"`
-	Code         string    `json:"code,omitempty"`
-	Reason       string    `json:"reason,omitempty"`
+	Event        string        `json:"event"`
+	Time         time.Time     `json:"time"`
+	Publish      string        `json:"publish_id,omitempty"`
+	Topic        string        `json:"topic,omitempty"`
+	Lane         channels.Lane `json:"lane,omitempty"`
+	Ledger       Ledger        `json:"ledger,omitempty" doc:"deliveries by state"`
+	Delivery     string        `json:"delivery_id,omitempty"`
+	Subscription string        `json:"subscription_id,omitempty"`
+	Protocol     string        `json:"protocol,omitempty"`
+	Endpoint     string        `json:"endpoint,omitempty"`
+	Account      string        `json:"account,omitempty"`
+	State        string        `json:"state,omitempty" doc:"of the account"`
+	Kind         string        `json:"kind,omitempty"`
+	Code         string        `json:"code,omitempty"`
+	Reason       string        `json:"reason,omitempty"`
 }
 
 // eventsOfFailures is how many failed deliveries of a publish have an event.

@@ -14,15 +14,17 @@ import (
 // bounce, a reconciliation.
 type Evidence struct {
 	Delivery   queue.ID
-	Try        int   // 0: not known (mail carries no try), taken for the current one
-	State      State // Sent, Delivered or Failed
+	Account    string // whose provider says so; "" for a worker's own word
+	Try        int    // 0: not known (mail carries no try), taken for the current one
+	State      State  // Sent, Delivered or Failed
 	ProviderID string
 	Err        *channels.Error // for Failed
 }
 
-// Observe applies evidence if it is of the current try and ranks higher than
-// what is known; applied tells. Failed evidence of a kind that may be tried
-// again queues the delivery again. Durable on return.
+// Observe applies evidence if it is of the current try, comes from the account
+// that made it and ranks higher than what is known; applied tells. Failed
+// evidence of a kind that may be tried again queues the delivery again. An
+// unknown delivery is ErrNotFound. Durable on return.
 func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err error) {
 	for {
 		applied, err = t.observe(ctx, ev)
@@ -33,6 +35,9 @@ func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err er
 }
 
 func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
+	if ev.Delivery.Shard() >= t.store.Shards() { // of another store
+		return false, fmt.Errorf("delivery %s: %w", DeliveryName(ev.Delivery), ErrNotFound)
+	}
 	key := deliveryKey(ev.Delivery)
 	r, rev, err := get[deliveryRecord](t.store, ev.Delivery.Shard(), key)
 	if err != nil {
@@ -41,7 +46,7 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 	if ev.Try == 0 {
 		ev.Try = r.Try
 	}
-	if ev.Try != r.Try || !evidenceRaises(r.State, ev.State) {
+	if ev.Try != r.Try || (ev.Account != "" && ev.Account != r.Account) || !evidenceRaises(r.State, ev.State) {
 		return false, nil
 	}
 	b := &queue.Batch{}
@@ -194,15 +199,23 @@ func (t *Topics) Recover(ctx context.Context, account string, idempotent bool) (
 	return uncertain, nil
 }
 
+// lost is the error of an attempt nobody knows the end of.
+func lost(reason string) *channels.Error {
+	return &channels.Error{Provider: "gateway", Kind: channels.Uncertain, Code: "no_outcome", Err: errors.New(reason)}
+}
+
 func (t *Topics) recoverOne(ctx context.Context, e channels.Entry) (uncertain int, err error) {
 	r, _, err := get[deliveryRecord](t.store, e.ID.Shard(), deliveryKey(e.ID))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return 0, err
 	}
 	o := channels.Outcome{Verdict: channels.Verdict{Action: channels.Retry, At: t.store.Now(), Free: true, Reason: "restart"}}
-	if r.State == Sending && !e.Idempotent {
-		o.Verdict = channels.Verdict{Action: channels.Unsure, Reason: "the process ended during the attempt"}
-		uncertain = 1
+	if r.State == Sending {
+		o.Try, o.Err = r.Try, lost("the process ended during the attempt")
+		if !e.Idempotent {
+			o.Verdict = channels.Verdict{Action: channels.Unsure, Reason: "the process ended during the attempt"}
+			uncertain = 1
+		}
 	}
 	b := &queue.Batch{}
 	if err := t.Record(b, e, o); err != nil {

@@ -14,6 +14,9 @@ import (
 // scheduled publishes, settles uncertain deliveries, redrives, completes
 // publishes, publishes events and audits. It returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
+	if err := t.finishRelease(ctx); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for name, work := range map[string]func(context.Context, queue.Received) error{
 		expandQueue:    t.expand,

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -41,8 +42,9 @@ import (
 //	e/TOPIC/PROTOCOL/hash            subscription id of an endpoint (unique)
 //	n/id32                           topic of a subscription id
 //	m/NAME/version, m/NAME           template version, latest version
-//	u/PROTOCOL/endpoint              suppression
+//	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
 //	v/id32                           event not yet published (of the gateway itself)
+//	k/unsubscribe                    key of unsubscribe links (gateway/callback; the default owner's)
 func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
 func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }
 func openKey(id queue.ID) []byte     { return append([]byte{'o'}, id.Prefix()...) }
@@ -71,11 +73,13 @@ func causeKey(cause string, at time.Time, id queue.ID) []byte {
 	return append(key, id[:]...)
 }
 
-// causeID and causeTime read a key of causeKey.
+// causeID, causeText and causeTime read a key of causeKey.
 func causeID(key []byte) (id queue.ID) {
 	copy(id[:], key[len(key)-len(id):])
 	return id
 }
+
+func causeText(key []byte) []byte { return key[1 : len(key)-len(queue.ID{})-8-1] }
 
 func causeTime(key []byte) time.Time {
 	at := key[len(key)-len(queue.ID{})-8:]
@@ -121,8 +125,15 @@ func templateKey(o Owner, name string, version int) []byte {
 
 func templateLatestKey(o Owner, name string) []byte { return []byte(o.prefix() + "m/" + name) }
 
-func suppressionKey(o Owner, protocol, address string) []byte {
-	return []byte(o.prefix() + "u/" + protocol + "/" + address)
+func suppressionKey(o Owner, s Suppression) []byte {
+	key := o.prefix() + "u/" + s.Protocol + "/" + s.Endpoint
+	switch {
+	case s.Topic != "":
+		key += "\x00t/" + s.Topic
+	case s.Lane != "":
+		key += "\x00l/" + string(s.Lane)
+	}
+	return []byte(key)
 }
 
 // put adds a record as JSON. The values are this package's own types, which
@@ -177,6 +188,13 @@ func causeCode(code string) string {
 		return r
 	}, code)
 	return strings.ToValidUTF8(code[:min(len(code), 100)], "")
+}
+
+func checkLane(l channels.Lane) error {
+	if !slices.Contains(channels.Lanes(), l) {
+		return invalid("lane", "must be critical, transactional or bulk")
+	}
+	return nil
 }
 
 // laneOf is the lane asked for, or the default one.

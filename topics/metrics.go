@@ -15,6 +15,7 @@ type metrics struct {
 	uncertain    *prometheus.CounterVec
 	disabled     *prometheus.CounterVec
 	imbalance    prometheus.Gauge
+	audited      prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -26,6 +27,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		uncertain:    f.NewCounterVec(prometheus.CounterOpts{Name: "fanfare_uncertain_total", Help: "Attempts whose answer was lost."}, []string{"channel"}),
 		disabled:     f.NewCounterVec(prometheus.CounterOpts{Name: "fanfare_endpoints_disabled_total", Help: "Endpoints disabled by a provider's answer."}, []string{"channel", "reason"}),
 		imbalance:    f.NewGauge(prometheus.GaugeOpts{Name: "fanfare_ledger_imbalance", Help: "Differences the auditor found between ledgers, records and queues; must be 0."}),
+		audited:      f.NewGauge(prometheus.GaugeOpts{Name: "fanfare_ledger_audit_timestamp_seconds", Help: "When the auditor last finished a round, Unix time."}),
 	}
 	for _, p := range Protocols() {
 		for _, s := range States() {

@@ -134,10 +134,11 @@ func (t *Topics) check(req *Request) (content, error) {
 }
 
 func (t *Topics) checkRequest(req *Request) error {
+	if err := checkLane(req.Lane); err != nil {
+		return err
+	}
 	now := t.store.Now()
 	switch {
-	case req.Lane != channels.Critical && req.Lane != channels.Transactional && req.Lane != channels.Bulk:
-		return invalid("lane", "must be critical, transactional or bulk")
 	case req.Message == "" && req.Template == "" && len(req.Overrides) == 0:
 		return invalid("message", "is missing; give a message or a template")
 	case !req.ExpiresAt.IsZero() && !req.ExpiresAt.After(now):

@@ -233,7 +233,7 @@ func (t *Topics) resolve(o Owner, to Target, field string) (Target, channels.End
 	info, ok := t.Accounts.Account(to.Account)
 	switch {
 	case to.Account == "":
-		return to, channels.Endpoint{}, invalid(field+"protocol", "no account is configured for "+to.Protocol)
+		return to, channels.Endpoint{}, invalid(field+"protocol", "no account is configured for "+to.Protocol+"; add one to the configuration (accounts)")
 	case !ok:
 		return to, channels.Endpoint{}, invalid(field+"account", "there is no such account")
 	case info.Protocol != accountProtocol(to.Protocol):

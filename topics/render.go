@@ -22,12 +22,13 @@ func statusCode(status int) string { return strconv.Itoa(status) }
 
 // render makes the delivery a channel sends.
 func (t *Topics) render(l *loaded, s Subscription, e channels.Entry, try int) (channels.Delivery, error) {
-	c, err := t.contentFor(l, s.Protocol)
+	link := t.unsubscribeURL(l.Publish, s, e.ID)
+	c, err := t.contentFor(l, s.Protocol, link)
 	if err != nil {
 		return channels.Delivery{}, err
 	}
 	d := channels.Delivery{
-		ID: e.ID, Publish: l.ID, Try: try, Topic: l.Topic, Endpoint: s.Endpoint, Lane: l.Lane,
+		ID: e.ID, Publish: l.ID, Try: try, Topic: l.Topic, Endpoint: s.Endpoint, Lane: l.Lane, UnsubscribeURL: link,
 		PublishedAt: l.Created, Expires: l.ExpiresAt, Content: c, Attributes: l.content.Attributes,
 		Group: l.content.Group, CollapseID: l.content.CollapseID, Secrets: s.Secrets,
 	}
@@ -40,10 +41,27 @@ func (t *Topics) render(l *loaded, s Subscription, e channels.Entry, try int) (c
 	if info, ok := t.Accounts.Account(e.Account); ok && t.CallbackURL != nil {
 		d.CallbackURL = t.CallbackURL(info, e.ID, try)
 	}
-	if t.UnsubscribeURL != nil && !s.ID.IsZero() && s.Protocol == Email {
-		d.UnsubscribeURL = t.UnsubscribeURL(e.ID)
-	}
 	return d, nil
+}
+
+// unsubscribeURL is the link a mail carries to end what it came by; "" for none.
+func (t *Topics) unsubscribeURL(p Publish, s Subscription, id queue.ID) string {
+	if s.Protocol != Email || !t.offersUnsubscribe(p.Topic, p.Lane) {
+		return ""
+	}
+	return t.UnsubscribeURL(p.Owner, id, Suppression{Protocol: Email, Endpoint: s.Endpoint}.only(p))
+}
+
+// offersUnsubscribe tells which mails carry an unsubscribe link: those of a
+// list, that is of a topic, and those published to an address itself in lane
+// bulk. Marketing and subscribed messages must offer one
+// (https://support.google.com/mail/answer/81126, for more than 5,000 a day);
+// what its recipient asked for, a receipt or a password reset, is neither
+// (https://support.google.com/a/answer/15263077), and somebody who ended the
+// receipts by mistake would miss them. In lane critical nothing offers one: a
+// one-time password or an alarm must not be lost to a click in a mail program.
+func (t *Topics) offersUnsubscribe(topic string, lane channels.Lane) bool {
+	return t.UnsubscribeURL != nil && (lane == channels.Bulk || lane == channels.Transactional && topic != "")
 }
 
 func machine(protocol string) bool {
@@ -69,11 +87,12 @@ func templateChannel(protocol string) string {
 	return protocol
 }
 
-// contentFor is what a publish says on one protocol.
-func (t *Topics) contentFor(l *loaded, protocol string) (channels.Content, error) {
+// contentFor is what a publish says on one protocol, with an unsubscribe link
+// or "".
+func (t *Topics) contentFor(l *loaded, protocol, link string) (channels.Content, error) {
 	c := channels.Content{Subject: l.content.Subject, Text: l.content.Message, HTML: l.content.HTML}
 	if l.template != nil {
-		out, err := l.template.Render(templateChannel(protocol), l.content.Data)
+		out, err := l.template.Render(templateChannel(protocol), withLink(l.content.Data, link))
 		if err != nil {
 			return c, err
 		}
@@ -134,7 +153,7 @@ func (t *Topics) queueBody(p *Publish, c *content, s Subscription, id queue.ID) 
 			l.template = tpl
 		}
 	}
-	said, err := t.contentFor(l, SQS)
+	said, err := t.contentFor(l, SQS, "")
 	if err != nil {
 		// The template was rendered for every channel when the publish was accepted.
 		t.log.Error("template failed for a queue", "delivery", id, "error", err)

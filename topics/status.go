@@ -127,7 +127,7 @@ func (t *Topics) setControl(ctx context.Context, o Owner, id queue.ID, c Control
 	}
 	t.cache.forget(id)
 	if c != Paused {
-		if err := t.release(ctx, p); err != nil {
+		if _, err := t.release(ctx, p); err != nil {
 			return p, err
 		}
 	}
@@ -143,20 +143,27 @@ func endOf(p Publish) string {
 }
 
 // release queues a publish's held deliveries again, or cancels them with it.
-func (t *Topics) release(ctx context.Context, p Publish) error {
+func (t *Topics) release(ctx context.Context, p Publish) (released int, err error) {
+	var after []byte
 	for {
 		var held []queue.ID
-		err := t.store.Scan(p.ID.Shard(), heldPrefix(p.ID), nil, func(r queue.Record) bool {
+		err := t.store.Scan(p.ID.Shard(), heldPrefix(p.ID), after, func(r queue.Record) bool {
 			var id queue.ID
 			copy(id[:], r.Key[1:])
 			held = append(held, id)
 			return len(held) < 500
 		})
 		if err != nil || len(held) == 0 {
-			return err
+			return released, err
 		}
-		if err := t.releaseSome(ctx, p, held); err != nil && !errors.Is(err, queue.ErrConflict) {
-			return err
+		err = t.releaseSome(ctx, p, held)
+		switch {
+		case errors.Is(err, queue.ErrConflict): // one moved meanwhile: the page is read again
+		case err != nil:
+			return released, err
+		default:
+			released += len(held)
+			after = heldKey(held[len(held)-1])
 		}
 	}
 }
@@ -174,6 +181,9 @@ func (t *Topics) releaseSome(ctx context.Context, p Publish, held []queue.ID) er
 		} else {
 			b.Send(channels.QueueName(r.Account, p.Lane), queue.Message{ID: id, Group: r.Group})
 			err = t.move(b, id, &r, cmdRelease)
+		}
+		if errors.Is(err, errCommand) {
+			return queue.ErrConflict // it is held no more
 		}
 		if err != nil {
 			return err

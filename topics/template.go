@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -97,9 +98,31 @@ func (t *Topics) pinTemplate(req *Request) error {
 		return invalid("template", err.Error())
 	}
 	for _, channel := range templates.Channels() {
-		if _, err := c.Render(channel, req.Data); err != nil {
+		data := req.Data
+		if channel == Email && t.offersUnsubscribe(req.Topic, req.Lane) {
+			data = withLink(data, "https://example.com/u/token")
+		}
+		if _, err := c.Render(channel, data); err != nil {
 			return invalid("data", err.Error())
 		}
 	}
 	return nil
+}
+
+// linkVariable is the unsubscribe link in a template, in mails that carry one:
+// {{.unsubscribe_url}}, or, for a template that other mails and channels use as
+// well, {{with default "" .unsubscribe_url}}…{{end}}.
+const linkVariable = "unsubscribe_url"
+
+// withLink is the data with the link, unless the publisher gave one.
+func withLink(data map[string]any, link string) map[string]any {
+	if _, given := data[linkVariable]; given || link == "" {
+		return data
+	}
+	data = maps.Clone(data)
+	if data == nil {
+		data = map[string]any{}
+	}
+	data[linkVariable] = link
+	return data
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -94,13 +95,15 @@ type Options struct {
 	// UncertainHold is how long an uncertain delivery waits for evidence
 	// before it is dropped; default 24 h.
 	UncertainHold time.Duration
-	// AuditEvery is the pause between two rounds of the auditor; default 10 s.
+	// AuditEvery is the least pause between two rounds of the auditor; default
+	// 10 s. A long round is followed by a longer one.
 	AuditEvery time.Duration
 	// Guard is the recipient guard; nil lets everybody through.
 	Guard func(protocol, endpoint string) (redirect string, ok bool)
 	// CallbackURL and UnsubscribeURL make the links a delivery carries; nil: none.
+	// An unsubscribe link stands for the suppression it asks for.
 	CallbackURL    func(account channels.AccountState, d queue.ID, try int) string
-	UnsubscribeURL func(d queue.ID) string
+	UnsubscribeURL func(o Owner, d queue.ID, s Suppression) string
 }
 
 // Topics is the room's one object. Its methods are safe for concurrent use.
@@ -112,8 +115,9 @@ type Topics struct {
 
 	cache     publishCache
 	templates templateCache
-	audits    auditState
 	listeners listeners
+	restored  atomic.Pointer[restoration]
+	releasing sync.Mutex // a release runs once at a time
 
 	mu     sync.Mutex
 	closed map[queue.ID]struct{} // publishes that may have just completed
@@ -144,7 +148,7 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 			return nil, err
 		}
 	}
-	return t, nil
+	return t, t.noteRestore(ctx)
 }
 
 // The queues topics keeps its own work in: the engine is its timer and its

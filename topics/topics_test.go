@@ -257,7 +257,7 @@ func TestProvidersWordAboutEndpointsAndRecipients(t *testing.T) {
 
 	require.Equal(t, topics.Ledger{topics.Suppressed: 1}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})),
 		"a disabled endpoint is no audience, a suppressed one gets nothing")
-	require.NoError(t, b.Unsuppress(t.Context(), owner, topics.SMS, "+2"))
+	require.NoError(t, b.Unsuppress(t.Context(), owner, topics.Suppression{Protocol: topics.SMS, Endpoint: "+2"}))
 	b.sms.script(nil)
 	b.subscribe("alerts", topics.SMS, "+1") // registered anew
 	require.Equal(t, topics.Ledger{topics.Delivered: 2}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})))
@@ -466,25 +466,106 @@ func TestBadPublishesWriteNothing(t *testing.T) {
 	require.Equal(t, before, b.store.Revision(0)+b.store.Revision(1))
 }
 
-func TestAuditorFindsABrokenRecord(t *testing.T) {
+// TestAuditorFindsWhatIsBroken breaks each of the things the auditor compares.
+func TestAuditorFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	require.NoError(t, b.pool.Pause("twilio/main", "test"))
-	id := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x"})
+	b.topic("alerts")
+	b.subscribe("alerts", topics.HTTPS, "https://a/")
+	b.hook.script(func(channels.Delivery) (channels.Receipt, error) {
+		return channels.Receipt{}, &channels.Error{Provider: "webhook", Status: 500, Kind: channels.Rejected}
+	})
+	failed := b.publish(topics.Request{Topic: "alerts", Message: "x"})
+	require.Equal(t, topics.Ledger{topics.Failed: 1}, b.settle(failed))
+	waiting := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x"})
 	audit := func() int64 {
-		_, err := b.Audit()
-		require.NoError(t, err)
 		n, err := b.Audit()
 		require.NoError(t, err)
 		return n
 	}
 	require.Zero(t, audit())
-	broken := &queue.Batch{}
-	key := append([]byte{'l'}, id.Prefix()...)
-	broken.Add(append(key, byte(topics.Delivered)), 1)
-	_, err := b.store.Commit(t.Context(), id.Shard(), broken)
+	// change commits a change to the shard of a publish behind topics' back.
+	change := func(id queue.ID, fn func(*queue.Batch)) {
+		batch := &queue.Batch{}
+		fn(batch)
+		_, err := b.store.Commit(t.Context(), id.Shard(), batch)
+		require.NoError(t, err)
+	}
+	prefixed := func(table byte, id []byte) []byte { return append([]byte{table}, id...) }
+	dlv := waiting.WithOrdinal(1)
+	ledger := append(prefixed('l', waiting.Prefix()), byte(topics.Delivered))
+	record, err := b.store.Get(waiting.Shard(), prefixed('d', dlv[:]))
 	require.NoError(t, err)
-	require.EqualValues(t, 1, audit())
+	for what, broken := range map[string]struct {
+		id       queue.ID
+		do, undo func(*queue.Batch)
+		found    int64
+	}{
+		"a counter too high": {waiting, func(c *queue.Batch) { c.Add(ledger, 1) }, func(c *queue.Batch) { c.Add(ledger, -1) }, 1},
+		"a record lost": {
+			waiting, func(c *queue.Batch) { c.Remove(record.Key) }, func(c *queue.Batch) { c.Put(record.Key, record.Value) },
+			2, // a count without its record, an entry without its record
+		},
+		"a publish not found open": {
+			waiting, func(c *queue.Batch) { c.Remove(prefixed('o', waiting.Prefix())) },
+			func(c *queue.Batch) { c.Put(prefixed('o', waiting.Prefix()), nil) }, 1,
+		},
+		"a held delivery that is none": {
+			waiting, func(c *queue.Batch) { c.Put(prefixed('h', dlv[:]), nil) },
+			func(c *queue.Batch) { c.Remove(prefixed('h', dlv[:])) }, 1,
+		},
+	} {
+		change(broken.id, broken.do)
+		require.Equal(t, broken.found, audit(), what)
+		change(broken.id, broken.undo)
+		require.Zero(t, audit(), what)
+	}
+	entry := channels.QueueName("twilio/main", channels.Transactional)
+	change(waiting, func(c *queue.Batch) { c.Send(entry, queue.Message{ID: dlv, Group: "g"}) })
+	require.EqualValues(t, 1, audit(), "an entry twice")
+}
+
+func TestRestoredStoreHoldsWhatMayHaveBeenSent(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	b := open(t, fs)
+	hello := topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x"}
+	sms := b.publish(hello)
+	hook := b.publish(topics.Request{To: &topics.Target{Protocol: topics.HTTPS, Endpoint: "https://a/"}, Message: "x"})
+	later := hello
+	later.SendAt = time.Now().Add(time.Hour)
+	ahead := b.publish(later)
+	require.NoError(t, b.store.Close())
+	require.NoError(t, queue.MarkRestored("store", fs))
+
+	b = open(t, fs)
+	require.WithinDuration(t, time.Now(), b.Restored(), time.Minute)
+	b.run()
+	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(hook), "machines know a repeat")
+	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(b.publish(hello)), "what is published since goes out")
+	b.until(func() bool {
+		st, err := b.Status(owner, sms)
+		require.NoError(t, err)
+		return st.Ledger[topics.Held] == 1
+	})
+	require.Equal(t, 1, b.sms.count("+1"))
+	b.stop()
+	require.NoError(t, b.store.Close())
+
+	b = open(t, fs).run()
+	require.False(t, b.Restored().IsZero(), "a restart releases nothing")
+	n, err := b.ReleaseRestored(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(sms))
+	require.True(t, b.Restored().IsZero())
+	n, err = b.ReleaseRestored(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, n)
+	st, err := b.Status(owner, ahead)
+	require.NoError(t, err)
+	require.Equal(t, topics.Scheduled, st.Phase)
 }
 
 func TestManySubscribeTheSameAtOnce(t *testing.T) {

@@ -36,14 +36,17 @@ func (t *Topics) wayBack(id queue.ID) (w way, err error) {
 	if err != nil {
 		return w, fmt.Errorf("redrive %s: %w", DeliveryName(id), err)
 	}
-	to, verdict := t.recipient(w.loaded, &w.record)
+	verdict := t.standing(&w.Publish)
+	if verdict.Action == channels.Send {
+		w.to, _, verdict = t.recipient(w.loaded, &w.record)
+	}
 	switch {
 	case verdict.Action == channels.Retry:
 		return w, fmt.Errorf("redrive %s: its subscription cannot be read", DeliveryName(id))
 	case verdict.Action != channels.Send:
 		w.skip = verdict.Reason
 	case w.record.local():
-		if _, err := t.store.Queue(to.Endpoint); err != nil {
+		if _, err := t.store.Queue(w.to.Endpoint); err != nil {
 			w.skip = "no such queue"
 		}
 	default:
@@ -51,7 +54,6 @@ func (t *Topics) wayBack(id queue.ID) (w way, err error) {
 			w.skip = "no such account"
 		}
 	}
-	w.to = to
 	return w, nil
 }
 

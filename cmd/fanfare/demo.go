@@ -86,6 +86,8 @@ func runDemo(ctx context.Context, out io.Writer, file string, keep bool) (err er
 	return nil
 }
 
+func (d *demo) config() (config.Config, error) { return d.cfg, nil }
+
 func (d *demo) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(d.out, "%6.2fs  %s\n", time.Since(d.begin).Seconds(), fmt.Sprintf(format, args...))
 }
@@ -120,7 +122,7 @@ func (d *demo) play(ctx context.Context, file string) error {
 	}
 	d.say("account fcm/sandbox is faulted: its recipients wait, none is burned. The key is rotated.")
 	d.sb.FCM.Rotate()
-	if err := d.g.Reload(ctx, d.cfg); err != nil {
+	if err := d.g.Reload(ctx, d.config); err != nil {
 		return err
 	}
 	if err := d.await(ctx, id, completed); err != nil {
@@ -293,7 +295,7 @@ func (d *demo) finish(ctx context.Context, id string, want object) error {
 // playFile publishes each line of a file; every ledger must close.
 func (d *demo) playFile(ctx context.Context, file string) error {
 	d.sb.FCM.Rotate()
-	if err := d.g.Reload(ctx, d.cfg); err != nil {
+	if err := d.g.Reload(ctx, d.config); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // the user names the file

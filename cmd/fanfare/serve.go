@@ -116,11 +116,7 @@ func reloadOnHangup(ctx context.Context, g *gateway.Gateway, load func() (config
 		case <-ctx.Done():
 			return
 		}
-		cfg, err := load()
-		if err == nil {
-			err = g.Reload(ctx, cfg)
-		}
-		if err != nil {
+		if err := g.Reload(ctx, load); err != nil {
 			log.Error("configuration not taken, the old one holds", "error", err)
 			continue
 		}

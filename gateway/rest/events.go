@@ -14,7 +14,7 @@ its message is this JSON, its attribute "event" the name (as String). It comes a
 
 publish.completed: publish_id, topic, ledger. delivery.failed: publish_id, topic, delivery_id, subscription_id, protocol, account, kind, code, reason;
 about ten of a publish at most, publish.completed counts them all. endpoint.disabled: topic, subscription_id, protocol, account, kind, code.
-suppression.added: protocol, endpoint, reason. account.paused and account.resumed: account, protocol, state (active, paused or faulted), code, reason;
+suppression.added: protocol, endpoint, topic or lane if it is of that alone, reason. account.paused and account.resumed: account, protocol, state (active, paused or faulted), code, reason;
 they go to the keys without an account of their own.`
 
 // describeEvents puts the status events into the document.

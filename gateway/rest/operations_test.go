@@ -36,6 +36,15 @@ func TestSuppressions(t *testing.T) {
 	b.refused(422, "invalid", "protocol", "POST /v1/suppressions", `{"protocol":"fax","endpoint":"1"}`)
 	b.refused(422, "invalid", "endpoint", "POST /v1/suppressions", `{"protocol":"sms","endpoint":"bad"}`)
 	b.refused(422, "invalid", "cursor", "GET /v1/suppressions?cursor=x", "")
+
+	first := b.do(200, "POST /v1/suppressions", `{"protocol":"sms","endpoint":"+3","topic":"news","reason":"first"}`)
+	require.Equal(t, first, b.do(200, "POST /v1/suppressions", `{"protocol":"sms","endpoint":"+3","topic":"news","reason":"second"}`))
+	b.do(200, "POST /v1/suppressions", `{"protocol":"sms","endpoint":"+3","lane":"bulk"}`)
+	b.refused(404, "not_found", "", "DELETE /v1/suppressions?protocol=sms&endpoint=%2B3", "")
+	b.do(204, "DELETE /v1/suppressions?protocol=sms&endpoint=%2B3&topic=news", "")
+	b.do(204, "DELETE /v1/suppressions?protocol=sms&endpoint=%2B3&lane=bulk", "")
+	b.refused(422, "invalid", "lane", "POST /v1/suppressions", `{"protocol":"sms","endpoint":"+3","lane":"slow"}`)
+	b.refused(422, "invalid", "lane", "POST /v1/suppressions", `{"protocol":"sms","endpoint":"+3","lane":"bulk","topic":"news"}`)
 }
 
 func TestTemplates(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 
+	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -18,9 +19,11 @@ func (a *api) registerSuppressions() {
 	}
 	type suppressionIn struct {
 		Body struct {
-			Protocol string `json:"protocol"`
-			Endpoint string `json:"endpoint"`
-			Reason   string `json:"reason,omitempty"`
+			Protocol string        `json:"protocol"`
+			Endpoint string        `json:"endpoint"`
+			Topic    string        `json:"topic,omitempty" doc:"forbid only what comes by this topic"`
+			Lane     channels.Lane `json:"lane,omitempty" doc:"forbid only what is published to the endpoint itself in this lane"`
+			Reason   string        `json:"reason,omitempty" doc:"at most 256 bytes"`
 		}
 	}
 	operation(a, "read", "GET /v1/suppressions", "List suppressions", func(ctx context.Context, in *struct{ Page }) (*suppressionList, error) {
@@ -41,14 +44,20 @@ func (a *api) registerSuppressions() {
 		}
 		return out, err
 	})
-	operation(a, "manage", "POST /v1/suppressions", "Suppress an endpoint", func(ctx context.Context, in *suppressionIn) (*suppressionOut, error) {
-		s, err := a.Topics.Suppress(ctx, ownerOf(ctx), topics.Suppression{Protocol: in.Body.Protocol, Endpoint: in.Body.Endpoint, Reason: in.Body.Reason})
+	operation(a, "manage", "POST /v1/suppressions", "Suppress an endpoint; a suppression that stands is returned as it is", func(ctx context.Context, in *suppressionIn) (*suppressionOut, error) {
+		s, err := a.Topics.Suppress(ctx, ownerOf(ctx), topics.Suppression{
+			Protocol: in.Body.Protocol, Endpoint: in.Body.Endpoint, Topic: in.Body.Topic, Lane: in.Body.Lane, Reason: in.Body.Reason,
+		})
 		return &suppressionOut{s}, err
 	})
 	operation(a, "manage", "DELETE /v1/suppressions", "Lift a suppression", func(ctx context.Context, in *struct {
 		Protocol string `query:"protocol" required:"true"`
 		Endpoint string `query:"endpoint" required:"true"`
+		Topic    string `query:"topic"`
+		Lane     string `query:"lane"`
 	}) (*struct{}, error) {
-		return nil, a.Topics.Unsuppress(ctx, ownerOf(ctx), in.Protocol, in.Endpoint)
+		return nil, a.Topics.Unsuppress(ctx, ownerOf(ctx), topics.Suppression{
+			Protocol: in.Protocol, Endpoint: in.Endpoint, Topic: in.Topic, Lane: channels.Lane(in.Lane),
+		})
 	})
 }

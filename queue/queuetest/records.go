@@ -35,6 +35,32 @@ func (k *kit) counter(shard int, key string) int64 {
 
 func records() behaviours {
 	return behaviours{
+		"a view is of one moment": func(k *kit) {
+			k.create("q", queue.Settings{})
+			change := func(n int64) {
+				k.commit(0, func(b *queue.Batch) {
+					b.Send("q", queue.Message{ID: k.NewID(0), Body: []byte("m")})
+					b.Put(fmt.Appendf(nil, "r%d", n), nil)
+					b.Add([]byte("c"), 1)
+				})
+			}
+			change(1)
+			require.NoError(k, k.View(0, func(v *queue.View) error {
+				for n := range 3 { // what is written meanwhile is not in it
+					change(int64(n + 2))
+					var records, messages, count int64
+					require.NoError(k, v.Scan([]byte("r"), nil, func(queue.Record) bool { records++; return true }))
+					require.NoError(k, v.Messages("q", 0, func(queue.Peeked) bool { messages++; return true }))
+					require.NoError(k, v.Counters([]byte("c"), func(_ []byte, n int64) bool { count = n; return true }))
+					require.Equal(k, []int64{1, 1, 1}, []int64{records, messages, count})
+				}
+				require.ErrorIs(k, v.Messages("unknown", 0, nil), queue.ErrNotFound)
+				return nil
+			}))
+			require.EqualValues(k, 4, k.counter(0, "c"))
+			require.ErrorIs(k, k.View(k.Shards(), nil), queue.ErrInvalid)
+			require.ErrorIs(k, k.View(queue.Registry, nil), queue.ErrInvalid)
+		},
 		"a batch is all or none": func(k *kit) {
 			k.create("q", queue.Settings{})
 			rev := k.commit(0, func(b *queue.Batch) {

@@ -1,0 +1,142 @@
+package topics
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// A store restored from a backup does not know what was sent after the backup
+// was made. Deliveries to people of publishes from before the restore are
+// therefore held at hand-off, until an operator releases them. Machines get
+// theirs: they know a repeat by its id.
+
+// restoration is the registry's record of the latest restore.
+type restoration struct {
+	Incarnation uint64    `json:"incarnation"` // of the store when it was noted
+	At          time.Time `json:"at"`          // first start after the restore
+	Released    bool      `json:"released,omitempty"`
+	// Done: what was held is queued again.
+	Done bool `json:"done,omitempty"`
+}
+
+var restorationKey = []byte("restoration")
+
+// noteRestore finds out whether the store was restored since it was last open.
+func (t *Topics) noteRestore(ctx context.Context) error {
+	r, rev, err := get[restoration](t.store, queue.Registry, restorationKey)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if now := t.store.Incarnation(); now != r.Incarnation {
+		r = restoration{Incarnation: now, At: t.store.Now().UTC()}
+		if err := t.putRestoration(ctx, r, rev); err != nil {
+			return err
+		}
+	}
+	t.restored.Store(&r)
+	if t.holdsRestored() {
+		t.log.Warn("the store was restored from a backup: deliveries to people of publishes before the restore are held until they are released (fanfare restore --release)", "restored", r.At)
+	}
+	return nil
+}
+
+func (t *Topics) putRestoration(ctx context.Context, r restoration, rev uint64) error {
+	b := &queue.Batch{}
+	b.Expect(restorationKey, rev)
+	put(b, restorationKey, r)
+	_, err := t.store.Commit(ctx, queue.Registry, b)
+	return err
+}
+
+// holdsRestored tells whether a restore waits for its release.
+func (t *Topics) holdsRestored() bool {
+	r := t.restored.Load()
+	return r.Incarnation > 0 && !r.Released
+}
+
+// Restored is when the store was restored from a backup, if deliveries are
+// held for it; else the zero time.
+func (t *Topics) Restored() time.Time {
+	if !t.holdsRestored() {
+		return time.Time{}
+	}
+	return t.restored.Load().At
+}
+
+// maySendAgain tells whether a delivery may have been sent by a store that is
+// no more.
+func (t *Topics) maySendAgain(p *Publish, e channels.Entry) bool {
+	if e.Idempotent || !t.holdsRestored() {
+		return false
+	}
+	at := t.restored.Load().At
+	return p.Created.Before(at) && p.SendAt.Before(at)
+}
+
+// ReleaseRestored ends the hold that follows a restore: deliveries to people
+// of publishes from before it go out from now on, and those held are queued
+// again, save those of paused publishes. It returns how many that were, once
+// it is durable; when it fails in between, the next start goes on with it.
+// Without a restore to release it does nothing.
+func (t *Topics) ReleaseRestored(ctx context.Context) (released int, err error) {
+	t.releasing.Lock()
+	defer t.releasing.Unlock()
+	r, rev, err := get[restoration](t.store, queue.Registry, restorationKey)
+	if errors.Is(err, ErrNotFound) || (err == nil && (r.Done || r.Incarnation == 0)) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if !r.Released {
+		r.Released = true
+		if err := t.putRestoration(ctx, r, rev); err != nil {
+			return 0, err
+		}
+		t.restored.Store(&r)
+	}
+	return t.releaseAll(ctx)
+}
+
+// finishRelease goes on with a release that another process began.
+func (t *Topics) finishRelease(ctx context.Context) error {
+	t.releasing.Lock()
+	defer t.releasing.Unlock()
+	_, err := t.releaseAll(ctx)
+	return err
+}
+
+// releaseAll queues what is held again, if a release asks for it.
+func (t *Topics) releaseAll(ctx context.Context) (released int, err error) {
+	r, rev, err := get[restoration](t.store, queue.Registry, restorationKey)
+	if errors.Is(err, ErrNotFound) || (err == nil && (!r.Released || r.Done)) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var open []queue.ID
+	if err := t.eachOpen(func(id queue.ID) { open = append(open, id) }); err != nil {
+		return 0, err
+	}
+	for _, id := range open {
+		p, _, err := get[Publish](t.store, id.Shard(), publishKey(id))
+		if errors.Is(err, ErrNotFound) || (err == nil && p.Control == Paused) {
+			continue
+		}
+		if err != nil {
+			return released, err
+		}
+		n, err := t.release(ctx, p)
+		released += n
+		if err != nil {
+			return released, err
+		}
+	}
+	r.Done = true
+	return released, t.putRestoration(ctx, r, rev)
+}
