@@ -86,6 +86,13 @@ func TestStatusEvents(t *testing.T) {
 	require.Equal(t, topics.SubscriptionName(gone.ID), e.Subscription)
 	require.Equal(t, "alerts", e.Topic)
 
+	all, _, err := b.Publishes(owner, topics.PublishFilter{}, queue.ID{}, 10)
+	require.NoError(t, err)
+	require.Len(t, all, 1, "events are not listed")
+	all, _, err = b.Publishes(owner, topics.PublishFilter{Topic: topics.EventsTopic}, queue.ID{}, 10)
+	require.NoError(t, err)
+	require.Len(t, all, 3, "unless they are asked for")
+
 	for range 2 { // what is suppressed already is no news
 		_, err := b.Suppress(t.Context(), owner, topics.Suppression{Protocol: topics.SMS, Endpoint: "+stop", Reason: "asked for it"})
 		require.NoError(t, err)

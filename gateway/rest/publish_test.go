@@ -2,7 +2,9 @@ package rest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +54,58 @@ func TestPublishToOneEndpoint(t *testing.T) {
 	got := b.do(200, "GET /v1/publishes/"+made["id"].(string), "")
 	require.Equal(t, 1.0, got["total"])
 	require.Equal(t, 1.0, got["ledger"].(object)["queued"])
+}
+
+func TestPublishes(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil) // without workers: all stay queued
+	for _, name := range []string{"alerts", "news"} {
+		b.do(200, "POST /v1/topics", `{"name":"`+name+`"}`)
+	}
+	b.do(200, "POST /v1/topics/news/subscriptions", `{"protocol":"sms","endpoint":"+1"}`)
+	var made []string // newest first
+	publish := func(topic string) string {
+		return b.do(202, "POST /v1/publish", `{"topic":"`+topic+`","message":"m"}`)["id"].(string)
+	}
+	for range 9 { // a shard may have more than its share
+		made = append([]string{b.do(202, "POST /v1/publish", `{"topic":"alerts","message":"m","group":"g"}`)["id"].(string)}, made...)
+	}
+	for i := range 25 {
+		made = append([]string{publish([]string{"alerts", "news"}[i%3%2])}, made...)
+	}
+	pages := func(query string, size int) (ids []string) {
+		for cursor := ""; ; {
+			page := b.do(200, fmt.Sprintf("GET /v1/publishes?limit=%d%s%s", size, query, cursor), "")
+			for _, p := range list(page, "publishes") {
+				ids = append(ids, p["id"].(string))
+				require.NotNil(t, p["ledger"])
+			}
+			if page["next"] == nil {
+				return ids
+			}
+			cursor = "&cursor=" + page["next"].(string)
+		}
+	}
+	sorted := func(ids []string) []string {
+		out := slices.Clone(ids)
+		slices.SortFunc(out, func(a, b string) int { return strings.Compare(b, a) })
+		return out
+	}
+	for _, size := range []int{1, 7, 34, 1000} {
+		require.Equal(t, sorted(made), pages("", size))
+	}
+	news := pages("&topic=news", 3)
+	require.Len(t, news, 8)
+	require.Subset(t, made, news)
+	require.Empty(t, pages("&phase=completed", 7))
+	require.Empty(t, pages("&topic=none", 7))
+	b.refused(422, "invalid", "phase", "GET /v1/publishes?phase=odd", "")
+	b.refused(422, "invalid", "cursor", "GET /v1/publishes?cursor=odd", "")
+
+	first := b.do(200, "GET /v1/publishes?limit=5", "")
+	publish("alerts") // a newer one moves nothing
+	second := b.do(200, "GET /v1/publishes?limit=100&cursor="+first["next"].(string), "")
+	require.Len(t, list(second, "publishes"), 34-5)
 }
 
 func TestPublishControl(t *testing.T) {
