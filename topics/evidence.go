@@ -74,7 +74,7 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 
 // again tells whether a delivery that a provider reports failed is tried anew.
 func (t *Topics) again(r *deliveryRecord, err *channels.Error) bool {
-	if r.State != Sent && r.State != UncertainS {
+	if r.State != Sent && r.State != Uncertain {
 		return false
 	}
 	return (err.Kind == channels.Temporary || err.Kind == channels.Throttled) && r.Try < max(err.MaxTries, 1)
@@ -132,7 +132,7 @@ func (t *Topics) onUncertain(id queue.ID, protocol string) OnUncertain {
 func (t *Topics) settleUncertain(ctx context.Context, m queue.Received) error {
 	key := deliveryKey(m.ID)
 	r, rev, err := get[deliveryRecord](t.store, m.ID.Shard(), key)
-	if errors.Is(err, ErrNotFound) || (err == nil && r.State != UncertainS) {
+	if errors.Is(err, ErrNotFound) || (err == nil && r.State != Uncertain) {
 		return t.discard(ctx, m)
 	}
 	if err != nil {

@@ -291,7 +291,7 @@ func TestUncertainIsHeldForEvidence(t *testing.T) {
 	b.until(func() bool {
 		st, err := b.Status(owner, id)
 		require.NoError(t, err)
-		return st.Ledger[topics.UncertainS] == 1
+		return st.Ledger[topics.Uncertain] == 1
 	})
 	applied, err := b.Observe(t.Context(), topics.Evidence{Delivery: id.WithOrdinal(1), Try: 1, State: topics.Delivered})
 	require.NoError(t, err)
@@ -334,7 +334,7 @@ func TestRestartTurnsBegunAttemptsUncertain(t *testing.T) {
 	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(hook))
 	st, err := b.Status(owner, sms)
 	require.NoError(t, err)
-	require.Equal(t, topics.Ledger{topics.UncertainS: 1}, st.Ledger)
+	require.Equal(t, topics.Ledger{topics.Uncertain: 1}, st.Ledger)
 	require.Zero(t, b.sms.count("+1"), "not sent again")
 }
 
