@@ -81,6 +81,7 @@ func New(ctx context.Context, o Options) (g *Gateway, err error) {
 	}
 	if o.Sandbox != nil {
 		o.Sandbox.SMTP.Events(g.URL()+"/callbacks/smtp/sandbox", "sandbox-events")
+		o.Sandbox.Twilio.Inbound(g.URL() + "/callbacks/twilio/sandbox")
 	}
 	return g, g.setHandler(cfg)
 }

@@ -25,6 +25,15 @@ const (
 	crashAcked   = 50
 )
 
+// What a witness notes: a send is tried, then acknowledged; a delete is asked
+// for, then acknowledged.
+const (
+	tried   = "tried"
+	sent    = "sent"
+	asked   = "asked"
+	deleted = "deleted"
+)
+
 // witness remembers what was asked of a store and what was acknowledged.
 type witness struct {
 	mu      sync.Mutex
@@ -35,16 +44,32 @@ type witness struct {
 	count   int64           // acknowledged additions to the counter
 	tried   int64
 	enough  chan struct{}
+	tell    func(what, body string) // if set, hears of everything at once
 }
 
 func newWitness() *witness {
 	return &witness{sent: map[string]bool{}, asked: map[string]bool{}, deleted: map[string]bool{}, enough: make(chan struct{})}
 }
 
-func (w *witness) note(change func()) {
+func (w *witness) note(what, body string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	change()
+	if w.tell != nil {
+		w.tell(what, body)
+	}
+	switch what {
+	case tried:
+		w.tried++
+		return
+	case asked:
+		w.asked[body] = true
+		return
+	case sent:
+		w.sent[body] = true
+		w.count++
+	case deleted:
+		w.deleted[body] = true
+	}
 	if w.acked++; w.acked == crashAcked {
 		close(w.enough)
 	}
@@ -80,14 +105,12 @@ func (w *witness) load(t *testing.T, s *queue.Store, name string, caller int, st
 		b.Send(name, queue.Message{Group: fmt.Sprint(caller), DedupID: body, Body: append([]byte(body+" "), make([]byte, 500)...)})
 		b.Add([]byte("sent"), 1)
 		b.Put([]byte("last/"+fmt.Sprint(caller)), []byte(body))
-		w.mu.Lock()
-		w.tried++
-		w.mu.Unlock()
+		w.note(tried, body)
 		if _, err := s.Commit(ctx, shard, b); err != nil {
 			t.Error(err)
 			return
 		}
-		w.note(func() { w.sent[body] = true; w.count++ })
+		w.note(sent, body)
 		if i%2 == 0 {
 			continue
 		}
@@ -98,14 +121,12 @@ func (w *witness) load(t *testing.T, s *queue.Store, name string, caller int, st
 		}
 		for _, r := range got {
 			body := bodyOf(r)
-			w.mu.Lock()
-			w.asked[body] = true
-			w.mu.Unlock()
+			w.note(asked, body)
 			if err := s.Delete(ctx, name, r.Handle)[0]; err != nil {
 				t.Error(err)
 				return
 			}
-			w.note(func() { w.deleted[body] = true })
+			w.note(deleted, body)
 		}
 	}
 }
@@ -227,9 +248,9 @@ func (w *witness) repeat(t *testing.T, s *queue.Store) []string {
 	for body := range w.sent {
 		var caller, i int
 		_, _ = fmt.Sscanf(body, "%d/%d", &caller, &i)
-		sent, err := s.Send(context.Background(), "q", queue.Message{Group: fmt.Sprint(caller), DedupID: body})
+		again, err := s.Send(context.Background(), "q", queue.Message{Group: fmt.Sprint(caller), DedupID: body})
 		require.NoError(t, err)
-		if !sent[0].Duplicate {
+		if !again[0].Duplicate {
 			wrong = append(wrong, "forgotten: "+body)
 		}
 	}

@@ -2,7 +2,9 @@ package queue_test
 
 import (
 	"flag"
+	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +15,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dir, shards, ok := strings.Cut(os.Getenv(killedFolder), ":"); ok {
+		runKilled(dir, shards)
+	}
 	if slowdown > 1 { // before the command line is read, which may say otherwise
 		if err := flag.Set("rapid.checks", strconv.Itoa(100/slowdown)); err != nil {
 			panic(err)

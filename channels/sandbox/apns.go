@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -41,6 +42,7 @@ type APNs struct {
 	core    *core
 	key     *ecdsa.PublicKey
 	revoked atomic.Bool
+	good    atomic.Pointer[apnsToken] // the last one: checking a signature takes longer than all else
 	close   func() error
 }
 
@@ -50,7 +52,7 @@ func startAPNs(c *core) (*APNs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apns credentials: %w", err)
 	}
-	l, err := listen()
+	l, err := c.kept.listen("apns")
 	if err != nil {
 		return nil, err
 	}
@@ -63,22 +65,18 @@ func startAPNs(c *core) (*APNs, error) {
 // credentials makes the server's certificate, the signing key and the client's
 // certificate.
 func (f *APNs) credentials() (*tls.Config, error) {
-	server, ca, err := newAuthority("Fanfare sandbox APNs")
+	server, ca, err := f.core.kept.certificate("apns", "Fanfare sandbox APNs")
 	if err != nil {
 		return nil, err
 	}
-	client, clientCA, err := newAuthority("Apple Push Services: " + f.Topic)
+	client, clientCA, err := f.core.kept.certificate("apns-client", "Apple Push Services: "+f.Topic)
 	if err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	if err := f.signingKey(); err != nil {
 		return nil, err
 	}
-	f.key, f.CAPEM = &key.PublicKey, ca
-	if f.KeyPEM, err = pkcs8PEM(key); err != nil {
-		return nil, err
-	}
+	f.CAPEM = ca
 	if f.ClientKeyPEM, err = pkcs8PEM(client.PrivateKey); err != nil {
 		return nil, err
 	}
@@ -91,6 +89,39 @@ func (f *APNs) credentials() (*tls.Config, error) {
 		ClientAuth:   tls.VerifyClientCertIfGiven,
 		ClientCAs:    roots,
 	}, nil
+}
+
+// signingKey takes up, or makes, the key tokens are signed with.
+func (f *APNs) signingKey() error {
+	text, err := keep(f.core.kept, "apns.key", func() (string, error) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return "", err
+		}
+		text, err := pkcs8PEM(key)
+		return string(text), err
+	})
+	if err != nil {
+		return err
+	}
+	f.KeyPEM = []byte(text)
+	block, _ := pem.Decode(f.KeyPEM)
+	if block == nil {
+		return errors.New("the kept signing key is not in PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return err
+	}
+	private, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return fmt.Errorf("the kept signing key is a %T", key)
+	}
+	f.key = &private.PublicKey
+	var revoked bool
+	_, err = f.core.kept.get("apns.revoked", &revoked)
+	f.revoked.Store(revoked)
+	return err
 }
 
 func pkcs8PEM(key any) ([]byte, error) {
@@ -106,10 +137,15 @@ func (f *APNs) Close() error { return f.close() }
 
 // Revoke makes the service refuse the key's tokens with InvalidProviderToken,
 // as when it was revoked in the developer account.
-func (f *APNs) Revoke() { f.revoked.Store(true) }
+func (f *APNs) Revoke() { f.revoke(true) }
 
 // Restore takes Revoke back.
-func (f *APNs) Restore() { f.revoked.Store(false) }
+func (f *APNs) Restore() { f.revoke(false) }
+
+func (f *APNs) revoke(on bool) {
+	f.revoked.Store(on)
+	f.core.kept.mustPut("apns.revoked", on)
+}
 
 // Shown is what a device shows of what was accepted for it, in order: of
 // several with one collapse id only the last.

@@ -14,50 +14,62 @@ import (
 	"time"
 )
 
-// newAuthority makes a certificate for the loopback addresses and "localhost",
-// issued by a CA made for it alone. The CA's certificate is returned in PEM;
-// its key is forgotten. Both are good for a year.
-func newAuthority(name string) (server tls.Certificate, caPEM []byte, err error) {
-	server, caPEM, err = issue(name)
-	if err != nil {
-		return tls.Certificate{}, nil, fmt.Errorf("make certificate: %w", err)
-	}
-	return server, caPEM, nil
+// authority is a server's certificate and key, and the CA made to vouch for it
+// alone, in PEM. The CA's key is forgotten.
+type authority struct {
+	Certificate []byte `json:"certificate"`
+	Key         []byte `json:"key"`
+	CA          []byte `json:"ca"`
 }
 
-func issue(name string) (tls.Certificate, []byte, error) {
+// certificate is the one of a name for the loopback addresses and "localhost",
+// good for ten years, with its CA in PEM: with a folder the same at every start.
+func (k *kept) certificate(name, subject string) (server tls.Certificate, caPEM []byte, err error) {
+	a, err := keep(k, "certificate."+name, func() (authority, error) { return issue(subject) })
+	if err == nil {
+		server, err = tls.X509KeyPair(a.Certificate, a.Key)
+	}
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("certificate of %s: %w", name, err)
+	}
+	return server, a.CA, nil
+}
+
+func issue(subject string) (a authority, err error) {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, nil, err
+		return a, err
 	}
-	ca := certificate(name + " CA")
+	ca := newCertificate(subject + " CA")
 	ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	if err != nil {
-		return tls.Certificate{}, nil, err
+		return a, err
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, nil, err
+		return a, err
 	}
-	leaf := certificate(name)
+	leaf := newCertificate(subject)
 	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	leaf.DNSNames = []string{"localhost"}
 	leaf.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
 	if err != nil {
-		return tls.Certificate{}, nil, err
+		return a, err
 	}
-	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, caPEM, nil
+	a.Key, err = pkcs8PEM(key)
+	a.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	a.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
+	return a, err
 }
 
-func certificate(name string) *x509.Certificate {
+func newCertificate(name string) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
 		Subject:      pkix.Name{CommonName: name},
 		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.AddDate(1, 0, 0),
+		NotAfter:     now.AddDate(10, 0, 0),
 	}
 }

@@ -3,8 +3,10 @@ package sandbox
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,15 +32,23 @@ type FCM struct {
 	core  *core
 	close func() error
 
-	mu     sync.Mutex
-	life   time.Duration
-	keys   map[string]*rsa.PublicKey // by key id
-	tokens map[string]time.Time      // access tokens and their ends
-	newest []byte                    // credentials of the newest key
+	mu   sync.Mutex
+	life time.Duration
+	fcmKeys
 }
 
+// fcmKeys are the account's keys and what was bought with them.
+type fcmKeys struct {
+	Newest []byte               `json:"newest"` // key file of the newest key
+	Public map[string][]byte    `json:"public"` // in PKCS #1, by key id
+	Tokens map[string]time.Time `json:"tokens"` // access tokens and their ends
+}
+
+// save keeps keys and tokens over a restart.
+func (f *FCM) save() { f.core.kept.mustPut("fcm", f.fcmKeys) }
+
 func startFCM(c *core) (*FCM, error) {
-	l, err := listen()
+	l, err := c.kept.listen("fcm")
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +56,10 @@ func startFCM(c *core) (*FCM, error) {
 		URL: "http://" + l.Addr().String(), ProjectID: "fanfare-sandbox",
 		Account: "fanfare@fanfare-sandbox.iam.gserviceaccount.com",
 		core:    c, life: time.Hour,
-		keys: map[string]*rsa.PublicKey{}, tokens: map[string]time.Time{},
+		fcmKeys: fcmKeys{Public: map[string][]byte{}, Tokens: map[string]time.Time{}},
+	}
+	if _, err := c.kept.get("fcm", &f.fcmKeys); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", f.token)
@@ -69,10 +82,10 @@ func newFCMKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 
 func (f *FCM) CredentialsJSON() []byte {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.newest == nil {
-		f.newest = f.add(firstKey())
+	if f.Newest == nil {
+		f.add(firstKey())
 	}
-	return slices.Clone(f.newest)
+	return slices.Clone(f.Newest)
 }
 
 // Rotate adds a key to the account and returns its key file. Older keys go on
@@ -81,12 +94,12 @@ func (f *FCM) Rotate() []byte {
 	key, err := newFCMKey()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.newest = f.add(key, err)
-	return slices.Clone(f.newest)
+	f.add(key, err)
+	return slices.Clone(f.Newest)
 }
 
-// add enters a key and returns its key file.
-func (f *FCM) add(key *rsa.PrivateKey, err error) []byte {
+// add enters a key.
+func (f *FCM) add(key *rsa.PrivateKey, err error) {
 	if err != nil {
 		panic(err) // no randomness: nothing would work
 	}
@@ -95,8 +108,8 @@ func (f *FCM) add(key *rsa.PrivateKey, err error) []byte {
 		panic(err) // an RSA key can always be encoded
 	}
 	id := randomHex(20)
-	f.keys[id] = &key.PublicKey
-	file, _ := json.MarshalIndent(map[string]string{ // strings: cannot fail
+	f.Public[id] = x509.MarshalPKCS1PublicKey(&key.PublicKey)
+	f.Newest, _ = json.MarshalIndent(map[string]string{ // strings: cannot fail
 		"type":                        "service_account",
 		"project_id":                  f.ProjectID,
 		"private_key_id":              id,
@@ -108,7 +121,7 @@ func (f *FCM) add(key *rsa.PrivateKey, err error) []byte {
 		"auth_provider_x509_cert_url": "https://www.googleapis.com/oauth2/v1/certs",
 		"universe_domain":             "googleapis.com",
 	}, "", "  ")
-	return file
+	f.save()
 }
 
 // Revoke ends all keys and access tokens: the token endpoint and the API refuse
@@ -116,15 +129,17 @@ func (f *FCM) add(key *rsa.PrivateKey, err error) []byte {
 func (f *FCM) Revoke() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	clear(f.keys)
-	clear(f.tokens)
+	clear(f.Public)
+	clear(f.Tokens)
+	f.save()
 }
 
 // EndTokens ends all access tokens; the keys go on working.
 func (f *FCM) EndTokens() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	clear(f.tokens)
+	clear(f.Tokens)
+	f.save()
 }
 
 // SetTokenLife sets how long new access tokens last, in whole seconds; an hour
@@ -140,13 +155,14 @@ func (f *FCM) issue() (token string, life time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	for old, end := range f.tokens {
+	for old, end := range f.Tokens {
 		if now.After(end) {
-			delete(f.tokens, old)
+			delete(f.Tokens, old)
 		}
 	}
 	token = "ya29.sandbox." + randomHex(32)
-	f.tokens[token] = now.Add(f.life)
+	f.Tokens[token] = now.Add(f.life)
+	f.save()
 	return token, f.life
 }
 
@@ -158,7 +174,7 @@ func (f *FCM) signedIn(header string) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	end, ok := f.tokens[token]
+	end, ok := f.Tokens[token]
 	return ok && time.Now().Before(end)
 }
 

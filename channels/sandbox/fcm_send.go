@@ -76,7 +76,7 @@ func (f *FCM) checkSend(r *http.Request, in fcmRequest, parsed bool, err error) 
 
 // play answers a good request by its script.
 func (f *FCM) play(w http.ResponseWriter, it Item, a Answer, validateOnly bool) {
-	if a.Drop == DropBefore {
+	if a.Hang || a.Drop == DropBefore {
 		f.core.record(it)
 		abort()
 	}

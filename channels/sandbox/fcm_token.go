@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"mime"
 	"net/http"
@@ -21,7 +22,7 @@ func (f *FCM) token(w http.ResponseWriter, r *http.Request) {
 	a := f.core.next(ProviderFCMToken, f.Account)
 	a.wait(r.Context())
 	it := Item{Provider: ProviderFCMToken, Recipient: f.Account}
-	if a.Drop != "" {
+	if a.Hang || a.Drop != "" {
 		f.core.record(it)
 		abort()
 	}
@@ -98,10 +99,11 @@ func sendScope(scopes string) bool {
 // signed verifies an RS256 signature by one of the account's keys.
 func (f *FCM) signed(kid string, parts []string) bool {
 	f.mu.Lock()
-	key := f.keys[kid]
+	public := f.Public[kid]
 	f.mu.Unlock()
+	key, unknown := x509.ParsePKCS1PublicKey(public)
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
-	if key == nil || err != nil {
+	if unknown != nil || err != nil {
 		return false
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))

@@ -1,27 +1,19 @@
 package sandbox
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"sync"
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 )
 
-// keep is how many requests are remembered; older ones are forgotten.
-const keep = 200_000
-
 // Item is one request a fake saw.
 type Item struct {
+	// Seq counts the requests; it goes on after a restart.
 	Seq       int       `json:"seq"`
-	At        time.Time `json:"at"`
-	Provider  string    `json:"provider"`
-	Recipient string    `json:"recipient"`
+	At        time.Time `json:"at,omitzero"`
+	Provider  string    `json:"provider,omitempty"`
+	Recipient string    `json:"recipient,omitempty"`
 	// ID is the provider's id of the message.
 	ID string `json:"id,omitempty"`
 	// Delivery is the sender's own id as it travelled on the wire (apns-id,
@@ -35,119 +27,89 @@ type Item struct {
 	Accepted bool   `json:"accepted"`
 	Status   int    `json:"status,omitempty"`
 	Code     string `json:"code,omitempty"`
+	// Callbacks are what the provider reports of the message later, each as
+	// "status" or "status:code"; Reported is how many have been answered.
+	Callbacks []string `json:"callbacks,omitempty"`
+	Reported  int      `json:"reported,omitempty"`
+	// Verified: the signature fits the secret that Webhook.Expect was given.
+	Verified bool `json:"verified,omitempty"`
+	// Trimmed: subject, body and fields are in the journal only, if there is one.
+	Trimmed bool `json:"trimmed,omitempty"`
 }
 
-// core is what all fakes share: scripts, the inbox, the life of the server.
-type core struct {
-	script
-	ctx    context.Context
-	cancel context.CancelFunc
-	opts   Options
-
-	mu      sync.Mutex
-	seq     int
-	items   []Item
-	signal  chan struct{}
-	journal *os.File
-}
-
-func newCore(o Options) (*core, error) {
-	c := &core{opts: o, signal: make(chan struct{})}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	if o.Dir == "" {
-		return c, nil
+func (it *Item) details() int {
+	n := len(it.Subject) + len(it.Body)
+	for name, value := range it.Fields {
+		n += len(name) + len(value) + 32 // and their two headers
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("sandbox inbox: %w", err)
-	}
-	path := filepath.Join(o.Dir, "inbox.ndjson")
-	if err := c.load(path); err != nil {
-		return nil, fmt.Errorf("sandbox inbox: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("sandbox inbox: %w", err)
-	}
-	c.journal = f
-	return c, nil
-}
-
-func (c *core) load(path string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // only read
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20)
-	for lines.Scan() {
-		var it Item
-		if json.Unmarshal(lines.Bytes(), &it) != nil {
-			continue // the last line of a killed process may be half written
-		}
-		c.items = append(c.items, it)
-		c.seq = it.Seq
-	}
-	return lines.Err()
-}
-
-func (c *core) close() error {
-	if c.journal == nil {
-		return nil
-	}
-	return c.journal.Close()
-}
-
-// record notes a request. For an accepted one it is called before the answer
-// goes out, so that the inbox is the truth even when the process is killed.
-func (c *core) record(it Item) Item {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seq++
-	it.Seq, it.At = c.seq, time.Now().UTC()
-	if len(c.items) >= keep {
-		c.items = append(c.items[:0], c.items[keep/10:]...)
-	}
-	c.items = append(c.items, it)
-	if c.journal != nil {
-		line, _ := json.Marshal(it) // strings, numbers and times: cannot fail
-		_, _ = c.journal.Write(append(line, '\n'))
-	}
-	close(c.signal)
-	c.signal = make(chan struct{})
-	return it
-}
-
-// changed is closed at the next record.
-func (c *core) changed() <-chan struct{} {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.signal
+	return n
 }
 
 // Inbox lists the accepted messages of a provider for a recipient, in order;
 // "" stands for any.
 func (c *core) Inbox(provider, recipient string) []Item {
-	return c.list(provider, recipient, func(it *Item) bool { return it.Accepted })
+	items, _ := c.page(filter{provider: provider, recipient: recipient, accepted: "true"}, 0, keepItems)
+	return items
 }
 
 // Requests lists all requests seen, also those refused or dropped.
 func (c *core) Requests(provider, recipient string) []Item {
-	return c.list(provider, recipient, func(*Item) bool { return true })
+	items, _ := c.page(filter{provider: provider, recipient: recipient}, 0, keepItems)
+	return items
 }
 
-func (c *core) list(provider, recipient string, want func(*Item) bool) []Item {
+// filter says which items are wanted; "" stands for any. The delivery is a
+// plainID, accepted is "true" or "false".
+type filter struct{ provider, recipient, delivery, accepted string }
+
+func (f filter) wants(it *Item) bool {
+	return (f.provider == "" || it.Provider == f.provider) &&
+		(f.recipient == "" || it.Recipient == f.recipient) &&
+		(f.accepted == "" || it.Accepted == (f.accepted == "true")) &&
+		(f.delivery == "" || plainID(it.Delivery) == f.delivery)
+}
+
+// plainID is a delivery's id in the form all its forms have in common: without
+// prefix and dashes, in lower case.
+func plainID(id string) string {
+	return strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(id, "dlv_"), "-", ""))
+}
+
+// page lists at most limit wanted items after the one with a seq, and how far
+// it looked.
+func (c *core) page(f filter, after, limit int) (found []Item, last int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []Item
-	for i := range c.items {
+	i, _ := slices.BinarySearchFunc(c.items, after+1, func(it Item, seq int) int { return cmp.Compare(it.Seq, seq) })
+	for last = after; i < len(c.items) && len(found) < limit; i++ {
 		it := &c.items[i]
-		if (provider == "" || it.Provider == provider) && (recipient == "" || it.Recipient == recipient) && want(it) {
-			out = append(out, *it)
+		last = it.Seq
+		if f.wants(it) {
+			found = append(found, *it)
 		}
 	}
-	return out
+	return found, last
+}
+
+// newest lists at most limit wanted items, the last first.
+func (c *core) newest(f filter, limit int) (found []Item) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.items) - 1; i >= 0 && len(found) < limit; i-- {
+		if it := &c.items[i]; f.wants(it) {
+			found = append(found, *it)
+		}
+	}
+	return found
+}
+
+// counts are the items in memory by provider, "" for all.
+func (c *core) counts() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := map[string]int{"": len(c.items)}
+	for i := range c.items {
+		n[c.items[i].Provider]++
+	}
+	return n
 }

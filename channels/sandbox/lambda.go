@@ -36,7 +36,7 @@ type Lambda struct {
 }
 
 func startLambda(c *core) (*Lambda, error) {
-	l, err := listen()
+	l, err := c.kept.listen("lambda")
 	if err != nil {
 		return nil, err
 	}

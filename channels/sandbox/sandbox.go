@@ -28,11 +28,11 @@ const (
 
 // Options configure Start.
 type Options struct {
-	// Dir keeps the inbox over restarts (a journal written before each answer);
-	// "" keeps it in memory only.
+	// Dir keeps everything over restarts, also after a kill: the inbox with what
+	// is still to be reported (inbox.ndjson, written before each answer), and
+	// addresses, keys, credentials, queues and scripts (state.json). "" keeps it
+	// in memory only.
 	Dir string
-	// Listen is the address of the control API; default 127.0.0.1:0.
-	Listen string
 	// CallbackDelay is the time between the statuses a provider reports back;
 	// default 200 ms.
 	CallbackDelay time.Duration
@@ -49,7 +49,8 @@ type Server struct {
 	SQS     *SQS
 	Lambda  *Lambda
 
-	// URL is the control API's address: GET /inbox, GET /requests, POST /script.
+	// URL is the control API's address; GET / describes it, in a browser it shows
+	// the inbox.
 	URL string
 
 	closers []func() error
@@ -65,11 +66,11 @@ func Start(o Options) (*Server, error) {
 	}
 	c, err := newCore(o)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start sandbox: %w", err)
 	}
 	s := &Server{core: c}
 	s.closers = append(s.closers, c.close)
-	err = errors.Join(
+	for _, open := range []func() error{
 		start(s, &s.Twilio, startTwilio),
 		start(s, &s.APNs, startAPNs),
 		start(s, &s.FCM, startFCM),
@@ -77,22 +78,25 @@ func Start(o Options) (*Server, error) {
 		start(s, &s.Webhook, startWebhook),
 		start(s, &s.SQS, startSQS),
 		start(s, &s.Lambda, startLambda),
-		s.startControl(o.Listen),
-	)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start sandbox: %w", err), s.Close())
+		s.startControl,
+	} {
+		if err := open(); err != nil {
+			return nil, errors.Join(fmt.Errorf("start sandbox: %w", err), s.Close())
+		}
 	}
 	return s, nil
 }
 
-func start[F fake](s *Server, field *F, open func(*core) (F, error)) error {
-	f, err := open(s.core)
-	if err != nil {
-		return err
+func start[F fake](s *Server, field *F, open func(*core) (F, error)) func() error {
+	return func() error {
+		f, err := open(s.core)
+		if err != nil {
+			return err
+		}
+		*field = f
+		s.closers = append(s.closers, f.Close)
+		return nil
 	}
-	*field = f
-	s.closers = append(s.closers, f.Close)
-	return nil
 }
 
 // Close ends all fakes.
@@ -104,9 +108,6 @@ func (s *Server) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// listen opens a loopback listener on a free port.
-func listen() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
 
 // serveHTTP runs a handler on a listener and returns what closes it.
 func serveHTTP(l net.Listener, h http.Handler) func() error {
@@ -126,16 +127,19 @@ func serveHTTP(l net.Listener, h http.Handler) func() error {
 // Await blocks until the inbox holds n messages of the provider for the
 // recipient ("" for any), or ctx ends.
 func (s *Server) Await(ctx context.Context, provider, recipient string, n int) ([]Item, error) {
-	for {
+	f := filter{provider: provider, recipient: recipient, accepted: "true"}
+	var found []Item
+	for last := 0; ; {
 		changed := s.changed()
-		items := s.Inbox(provider, recipient)
-		if len(items) >= n {
-			return items, nil
+		var more []Item
+		more, last = s.page(f, last, keepItems)
+		if found = append(found, more...); len(found) >= n {
+			return found, nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return items, fmt.Errorf("inbox has %d of %d messages: %w", len(items), n, ctx.Err())
+			return found, fmt.Errorf("inbox has %d of %d messages: %w", len(found), n, ctx.Err())
 		}
 	}
 }

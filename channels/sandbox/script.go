@@ -1,8 +1,11 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -29,7 +32,7 @@ type Answer struct {
 	// Callbacks are the statuses reported back later, in order, each as
 	// "status" or "status:code" (Twilio: "undelivered:30005"); nil means the
 	// provider's normal course, an empty list none.
-	Callbacks []string `json:"callbacks,omitempty"`
+	Callbacks []string `json:"callbacks,omitzero"`
 	// Times is how many requests this answer serves; 0 all further ones.
 	Times int `json:"times,omitempty"`
 }
@@ -42,21 +45,78 @@ const (
 
 // script holds the answers waiting, by provider and recipient.
 type script struct {
+	file    *kept
 	mu      sync.Mutex
 	answers map[[2]string][]Answer
+}
+
+// scriptOf is one recipient's script, as the control API speaks of it.
+type scriptOf struct {
+	Provider  string   `json:"provider"`
+	Recipient string   `json:"recipient"`
+	Answers   []Answer `json:"answers"`
+}
+
+// restore takes up the scripts of an earlier run.
+func (s *script) restore(k *kept) error {
+	s.file, s.answers = k, map[[2]string][]Answer{}
+	var all []scriptOf
+	if _, err := k.get("scripts", &all); err != nil {
+		return err
+	}
+	for _, one := range all {
+		s.answers[[2]string{one.Provider, one.Recipient}] = one.Answers
+	}
+	return nil
 }
 
 // Script sets the answers for a recipient of a provider, in order; the
 // recipient "*" is for all that have none of their own. After the last one the
 // fake accepts again, unless the last has Times 0. Without answers it clears
-// the script.
+// the script. With Options.Dir it holds over restarts.
 func (s *script) Script(provider, recipient string, answers ...Answer) {
+	s.set(scriptOf{provider, recipient, answers})
+}
+
+func (s *script) set(all ...scriptOf) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.answers == nil {
-		s.answers = map[[2]string][]Answer{}
+	for _, one := range all {
+		s.answers[[2]string{one.Provider, one.Recipient}] = append([]Answer{}, one.Answers...)
 	}
-	s.answers[[2]string{provider, recipient}] = append([]Answer(nil), answers...)
+	s.save()
+}
+
+// scripts lists all that are set, also those used up.
+func (s *script) scripts() []scriptOf {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.list()
+}
+
+func (s *script) list() []scriptOf {
+	all := make([]scriptOf, 0, len(s.answers))
+	for key, answers := range s.answers {
+		all = append(all, scriptOf{key[0], key[1], slices.Clone(answers)})
+	}
+	slices.SortFunc(all, func(a, b scriptOf) int {
+		return cmp.Or(strings.Compare(a.Provider, b.Provider), strings.Compare(a.Recipient, b.Recipient))
+	})
+	return all
+}
+
+func (s *script) save() {
+	if s.file.path != "" {
+		s.file.mustPut("scripts", s.list())
+	}
+}
+
+// unscript clears all scripts.
+func (s *script) unscript() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.answers)
+	s.save()
 }
 
 // next takes the answer for a request; the zero Answer accepts.
@@ -78,11 +138,15 @@ func (s *script) take(provider, recipient string) (Answer, bool) {
 		return Answer{}, false
 	}
 	a := list[0]
+	if a.Times == 0 {
+		return a, true
+	}
 	if a.Times == 1 {
 		s.answers[key] = list[1:]
-	} else if a.Times > 1 {
+	} else {
 		list[0].Times--
 	}
+	s.save()
 	return a, true
 }
 

@@ -52,21 +52,25 @@ type SMTP struct {
 }
 
 func startSMTP(c *core) (*SMTP, error) {
-	cert, caPEM, err := newAuthority("Sandbox mail relay")
+	cert, caPEM, err := c.kept.certificate("smtp", "Sandbox mail relay")
 	if err != nil {
 		return nil, err
 	}
-	plain, err := listen()
+	password, err := keep(c.kept, "smtp.password", func() (string, error) { return "relay-" + newQueueID(), nil })
 	if err != nil {
 		return nil, err
 	}
-	implicit, err := listen()
+	plain, err := c.kept.listen("smtp")
+	if err != nil {
+		return nil, err
+	}
+	implicit, err := c.kept.listen("smtps")
 	if err != nil {
 		return nil, errors.Join(err, plain.Close())
 	}
 	f := &SMTP{
 		Addr: plain.Addr().String(), TLSAddr: implicit.Addr().String(), CAPEM: caPEM,
-		Username: "relay-user", Password: "relay-" + newQueueID(), core: c,
+		Username: "relay-user", Password: password, core: c,
 	}
 	f.events.start(c)
 	f.server = smtp.NewServer(smtp.BackendFunc(f.session))
@@ -126,7 +130,7 @@ func (f *SMTP) Close() error {
 	// Waits for the connections' goroutines; its error is only that the
 	// listeners are closed already.
 	_ = f.server.Shutdown(context.Background())
-	f.events.wait()
+	f.events.close()
 	return errors.Join(errs...)
 }
 

@@ -7,33 +7,19 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 )
-
-const (
-	eventRetry  = time.Second      // between the attempts to report an event
-	eventGiveUp = time.Minute      // how long one event is tried
-	eventReplay = 10 * time.Minute // how old a message's events are still sent after a restart
-)
-
-// fieldCallbacks is the Item field that keeps a message's course for a restart.
-const fieldCallbacks = "callbacks"
 
 // relayEvents reports what became of messages, as mail services do (SES,
 // Postmark, SendGrid: a webhook a message).
 type relayEvents struct {
-	core   *core
-	client *http.Client
-	before int // the last Seq of an earlier run
-	wg     sync.WaitGroup
+	reports *reports
+	client  *http.Client
 
 	mu          sync.Mutex
 	url, secret string
-	closed      bool
 }
 
 // RelayEvent is the body of a report. It is sent with the header
@@ -46,86 +32,54 @@ type RelayEvent struct {
 }
 
 func (e *relayEvents) start(c *core) {
-	e.core = c
-	e.client = &http.Client{
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 8, ResponseHeaderTimeout: 10 * time.Second},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	c.mu.Lock()
-	e.before = c.seq
-	c.mu.Unlock()
+	e.client = newReportClient()
+	e.reports = startReports(c, e.post)
 }
 
 // Events reports what becomes of each message accepted from now on to url,
 // signed with the secret: after Options.CallbackDelay "delivered", or what
 // Answer.Callbacks says ("bounced:5.1.1", "complained"). An event is sent until
-// a 2xx answer, a second apart, for a minute. The messages of the last ten
-// minutes that an earlier run with the same Options.Dir accepted are reported
-// again, as that run may not have got to it.
+// an answer other than 408, 429 or 5xx, for an hour at most. What an earlier
+// run with the same Options.Dir did not get to report is reported too.
 func (f *SMTP) Events(url, secret string) {
 	e := &f.events
 	e.mu.Lock()
+	first := e.url == ""
 	e.url, e.secret = url, secret
 	e.mu.Unlock()
-	for _, it := range f.core.Inbox(ProviderSMTP, "") {
-		if it.Seq <= e.before && time.Since(it.At) < eventReplay {
-			e.report(it)
-		}
+	if first {
+		e.reports.resume(ProviderSMTP)
 	}
 }
 
-// withCallbacks keeps the course of a message in its fields.
-func withCallbacks(fields map[string]string, a Answer) map[string]string {
-	fields = maps.Clone(fields)
-	fields[fieldCallbacks] = "delivered"
-	if a.Callbacks != nil {
-		fields[fieldCallbacks] = strings.Join(a.Callbacks, ",")
-	}
-	return fields
-}
-
-// report sends the events of an accepted message in the background.
-func (e *relayEvents) report(it Item) {
-	course := it.Fields[fieldCallbacks]
+// course is what will be reported of a message with this answer.
+func (e *relayEvents) course(a Answer) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if course == "" || e.url == "" || e.closed {
-		return
+	switch {
+	case e.url == "":
+		return nil // nobody wants to know
+	case a.Callbacks == nil:
+		return []string{"delivered"}
 	}
-	e.wg.Go(func() {
-		for _, step := range strings.Split(course, ",") {
-			if !pauseEvents(e.core.ctx, e.core.opts.CallbackDelay) {
-				return
-			}
-			name, status, _ := strings.Cut(step, ":")
-			e.send(RelayEvent{
-				Event: name, Status: status, Recipient: it.Recipient,
-				MessageID: strings.Trim(it.Fields["message-id"], "<>"),
-			})
-		}
-	})
+	return a.Callbacks
 }
 
-// send posts one event until it is taken or a minute is over.
-func (e *relayEvents) send(event RelayEvent) {
-	body, _ := json.Marshal(event) // strings only: cannot fail
-	ctx, cancel := context.WithTimeout(e.core.ctx, eventGiveUp)
-	defer cancel()
-	for {
-		if e.post(ctx, body) || !pauseEvents(ctx, eventRetry) {
-			return
-		}
-	}
-}
-
-// post tells whether the receiver took the event.
-func (e *relayEvents) post(ctx context.Context, body []byte) bool {
+func (e *relayEvents) post(ctx context.Context, message *Item, callback string) (int, error) {
 	e.mu.Lock()
 	url, secret := e.url, e.secret
 	e.mu.Unlock()
+	name, status, _ := strings.Cut(callback, ":")
+	body, err := json.Marshal(RelayEvent{
+		Event: name, Status: status, Recipient: message.Recipient,
+		MessageID: strings.Trim(message.Fields["message-id"], "<>"),
+	})
+	if err != nil {
+		return 0, err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
-		return false
+		return 0, err
 	}
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
@@ -133,29 +87,12 @@ func (e *relayEvents) post(ctx context.Context, body []byte) bool {
 	req.Header.Set("X-Relay-Signature", hex.EncodeToString(mac.Sum(nil)))
 	res, err := e.client.Do(req)
 	if err != nil {
-		return false
+		return 0, err
 	}
-	_ = res.Body.Close()
-	return res.StatusCode/100 == 2
+	return res.StatusCode, res.Body.Close()
 }
 
-// wait ends when all reports have ended; the core's context is over by then.
-func (e *relayEvents) wait() {
-	e.mu.Lock()
-	e.closed = true
-	e.mu.Unlock()
-	e.wg.Wait()
+func (e *relayEvents) close() {
+	e.reports.close()
 	e.client.CloseIdleConnections()
-}
-
-// pauseEvents waits; false tells that ctx ended first.
-func pauseEvents(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

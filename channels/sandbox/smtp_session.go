@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -135,9 +136,8 @@ func (s *smtpSession) finish(mail Item, to smtpRecipient) error {
 		return s.refuse(a, to.address)
 	}
 	mail.Accepted, mail.Status = true, 250
-	mail.Fields = withCallbacks(mail.Fields, a)
-	it := s.relay.core.record(s.item(mail))
-	s.relay.events.report(it)
+	mail.Callbacks = s.relay.events.course(a)
+	s.relay.events.reports.add(s.relay.core.record(s.item(mail)))
 	if a.Drop == DropAfter {
 		return s.hangUp()
 	}
@@ -229,6 +229,8 @@ func replyLine(a Answer, to string) string {
 	}
 	return fmt.Sprintf("%d %d.%d.%d %s\r\n", code, enhanced[0], enhanced[1], enhanced[2], text)
 }
+
+var smtpCode = regexp.MustCompile(`^[245]\.[0-9]{1,3}\.[0-9]{1,3}$`)
 
 // parseEnhanced reads "5.1.1"; anything else is a reply without such a code.
 func parseEnhanced(code string) smtp.EnhancedCode {

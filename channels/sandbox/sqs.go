@@ -46,6 +46,7 @@ type SQS struct {
 	mu     sync.Mutex
 	queues map[string]bool
 	seen   map[[2]string]sqsSent // FIFO deduplication, by queue and id
+	swept  time.Time             // when seen was last rid of what is too old
 	number int
 }
 
@@ -56,7 +57,7 @@ type sqsSent struct {
 }
 
 func startSQS(c *core) (*SQS, error) {
-	l, err := listen()
+	l, err := c.kept.listen("sqs")
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +65,22 @@ func startSQS(c *core) (*SQS, error) {
 		URL: "http://" + l.Addr().String(), Region: awsRegion, AccessKeyID: awsAccessKey, SecretAccessKey: awsSecretKey,
 		core: c, queues: map[string]bool{}, seen: map[[2]string]sqsSent{},
 	}
+	if _, err := c.kept.get("sqs.queues", &f.queues); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	f.remember()
 	f.close = serveHTTP(l, http.HandlerFunc(f.serve))
 	return f, nil
+}
+
+// remember takes up from the inbox what FIFO queues took in an earlier run.
+func (f *SQS) remember() {
+	for _, it := range f.core.Inbox(ProviderSQS, "") {
+		if number := it.Fields["sequence"]; number != "" {
+			f.seen[[2]string{it.Recipient, it.Delivery}] = sqsSent{id: it.ID, number: number, at: it.At}
+		}
+	}
+	f.number = f.core.last() // each of them was a request
 }
 
 // Close ends the listener.
@@ -77,7 +92,10 @@ func (f *SQS) AddQueue(name string) string {
 	url := f.URL + "/" + awsAccount + "/" + name
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.queues[url] = true
+	if !f.queues[url] {
+		f.queues[url] = true
+		f.core.kept.mustPut("sqs.queues", f.queues)
+	}
 	return url
 }
 

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -85,6 +86,7 @@ func (f *SQS) take(url string, results []sqsResult) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
+	f.sweep(now)
 	for i := range results {
 		res := &results[i]
 		if res.err != nil {
@@ -105,6 +107,15 @@ func (f *SQS) take(url string, results []sqsResult) {
 	}
 }
 
+// sweep forgets now and then what is too old to be a duplicate's original.
+func (f *SQS) sweep(now time.Time) {
+	if now.Sub(f.swept) < sqsDedupTime {
+		return
+	}
+	f.swept = now
+	maps.DeleteFunc(f.seen, func(_ [2]string, sent sqsSent) bool { return now.Sub(sent.at) >= sqsDedupTime })
+}
+
 // note records each message. A repeated one is answered with success and not in
 // the inbox: the queue has it once.
 func (f *SQS) note(action, url string, results []sqsResult, taken bool) {
@@ -123,6 +134,9 @@ func (f *SQS) note(action, url string, results []sqsResult, taken bool) {
 		}
 		if e.GroupID != "" {
 			it.Fields["group"] = e.GroupID
+		}
+		if res.sent.number != "" {
+			it.Fields["sequence"] = res.sent.number
 		}
 		switch {
 		case res.err != nil:

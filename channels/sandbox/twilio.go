@@ -3,6 +3,7 @@ package sandbox
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,17 +30,19 @@ type Twilio struct {
 	From, MessagingServiceSID string
 
 	core    *core
-	reports *twilioReports
+	client  *http.Client
+	reports *reports
 	close   func() error
 
 	mu      sync.Mutex
 	stopped map[string]bool // recipients who said STOP
+	inbound string          // where their messages go
 }
 
 const twilioPath = "/2010-04-01/Accounts/"
 
 func startTwilio(c *core) (*Twilio, error) {
-	l, err := listen()
+	l, err := c.kept.listen("twilio")
 	if err != nil {
 		return nil, err
 	}
@@ -49,9 +52,13 @@ func startTwilio(c *core) (*Twilio, error) {
 		AccountSID: "AC" + strings.Repeat("5a", 16), AuthToken: strings.Repeat("7e57", 8),
 		APIKey: "SK" + strings.Repeat("5a", 16), APISecret: strings.Repeat("5ec7", 8),
 		From: "+15005550006", MessagingServiceSID: "MG" + strings.Repeat("5a", 16),
-		core: c, stopped: map[string]bool{},
+		core: c, stopped: map[string]bool{}, client: newReportClient(),
 	}
-	f.reports = startTwilioReports(f)
+	if _, err := c.kept.get("twilio.stopped", &f.stopped); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	f.reports = startReports(c, f.report)
+	f.reports.resume(ProviderTwilio)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+twilioPath+"{account}/Messages.json", f.create)
 	mux.HandleFunc("GET "+twilioPath+"{account}/Messages.json", f.list)
@@ -65,6 +72,7 @@ func startTwilio(c *core) (*Twilio, error) {
 func (f *Twilio) Close() error {
 	err := f.close()
 	f.reports.close()
+	f.client.CloseIdleConnections()
 	return err
 }
 
@@ -87,7 +95,12 @@ func (f *Twilio) create(w http.ResponseWriter, r *http.Request) {
 	}
 	if it.Accepted {
 		it.ID, it.Status = newTwilioSID("SM"), http.StatusCreated
-		it.Fields["Callbacks"] = strings.Join(twilioCourse(a.Callbacks), " ")
+		if it.Callbacks = a.Callbacks; a.Callbacks == nil {
+			it.Callbacks = []string{"sent", "delivered"}
+		}
+		if it.Fields["StatusCallback"] == "" {
+			it.Callbacks = nil // nobody wants to know
+		}
 	}
 	it = f.core.record(it)
 	if it.Accepted {

@@ -14,16 +14,28 @@ import (
 	"strings"
 )
 
-// Reply posts a message from a person to the account's number, to the webhook
-// that the account would have set for incoming messages. As with Twilio, a STOP
-// makes messages to that person be refused (21610) until a START. An answer
-// other than 2xx is an error.
+// Inbound sets the webhook of the account's number for incoming messages.
+func (f *Twilio) Inbound(webhook string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inbound = webhook
+}
+
+// Reply posts a message from a person to the account's number, to a webhook,
+// "" for the one set by Inbound, if any. As with Twilio, a STOP makes messages to that
+// person be refused (21610) until a START. An answer other than 2xx is an error.
 func (f *Twilio) Reply(ctx context.Context, webhook, from, body string) error {
 	f.remember(from, body)
+	if webhook == "" {
+		f.mu.Lock()
+		webhook = f.inbound
+		f.mu.Unlock()
+	}
+	if webhook == "" {
+		return nil
+	}
 	sid := newTwilioSID("SM")
-	client := newTwilioClient()
-	defer client.CloseIdleConnections()
-	status, err := f.post(ctx, client, webhook, url.Values{
+	status, err := f.post(ctx, webhook, url.Values{
 		"AccountSid": {f.AccountSID}, "ApiVersion": {"2010-04-01"},
 		"MessageSid": {sid}, "SmsMessageSid": {sid}, "SmsSid": {sid}, "SmsStatus": {"received"},
 		"From": {from}, "To": {f.From}, "Body": {body}, "NumMedia": {"0"}, "NumSegments": {"1"},
@@ -48,11 +60,34 @@ func (f *Twilio) remember(from, body string) {
 		f.stopped[from] = true
 	case "START", "YES", "UNSTOP":
 		delete(f.stopped, from)
+	default:
+		return
 	}
+	f.core.kept.mustPut("twilio.stopped", f.stopped)
+}
+
+// report posts one status callback.
+func (f *Twilio) report(ctx context.Context, m *Item, callback string) (int, error) {
+	state, code, _ := strings.Cut(callback, ":")
+	form := url.Values{
+		"AccountSid": {f.AccountSID}, "ApiVersion": {"2010-04-01"},
+		"MessageSid": {m.ID}, "SmsSid": {m.ID}, "MessageStatus": {state}, "SmsStatus": {state},
+		"To": {m.Recipient}, "From": {f.From},
+	}
+	if from := m.Fields["From"]; from != "" {
+		form.Set("From", from)
+	}
+	if service := m.Fields["MessagingServiceSid"]; service != "" {
+		form.Set("MessagingServiceSid", service)
+	}
+	if code != "" {
+		form.Set("ErrorCode", code)
+	}
+	return f.post(ctx, m.Fields["StatusCallback"], form)
 }
 
 // post sends a signed form to a webhook, once, and returns the answer's status.
-func (f *Twilio) post(ctx context.Context, client *http.Client, webhook string, form url.Values) (int, error) {
+func (f *Twilio) post(ctx context.Context, webhook string, form url.Values) (int, error) {
 	webhook, _, _ = strings.Cut(webhook, "#") // connection overrides stay here
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, webhook, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -61,7 +96,7 @@ func (f *Twilio) post(ctx context.Context, client *http.Client, webhook string, 
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	req.Header.Set("User-Agent", "TwilioProxy/1.1")
 	req.Header.Set("X-Twilio-Signature", twilioSignature(f.AuthToken, webhook, form))
-	resp, err := client.Do(req)
+	resp, err := f.client.Do(req)
 	if err != nil {
 		return 0, err
 	}

@@ -32,17 +32,20 @@ type Webhook struct {
 
 func startWebhook(c *core) (*Webhook, error) {
 	f := &Webhook{core: c, secrets: map[string]string{}}
-	cert, ca, err := newAuthority("Fanfare sandbox webhook receiver")
+	cert, ca, err := c.kept.certificate("webhook", "Fanfare sandbox webhook receiver")
 	if err != nil {
 		return nil, err
 	}
+	if _, err := c.kept.get("webhook.secrets", &f.secrets); err != nil {
+		return nil, err
+	}
 	f.CAPEM = ca
-	plain, err := listen()
+	plain, err := c.kept.listen("webhook")
 	if err != nil {
 		return nil, err
 	}
 	f.serve(plain, "http", &f.URL)
-	secure, err := listen()
+	secure, err := c.kept.listen("webhook-tls")
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -64,7 +67,10 @@ func (f *Webhook) serve(l net.Listener, scheme string, url *string) {
 func (f *Webhook) Expect(path, secret string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.secrets[path] = secret
+	if f.secrets[path] = secret; secret == "" {
+		delete(f.secrets, path)
+	}
+	f.core.kept.mustPut("webhook.secrets", f.secrets)
 }
 
 // Close ends the listeners.
@@ -82,7 +88,9 @@ func (f *Webhook) receive(w http.ResponseWriter, r *http.Request, recipient stri
 		Provider: ProviderWebhook, Recipient: recipient,
 		Delivery: r.Header.Get("webhook-id"), Body: string(body), Fields: headerFields(r),
 	}
-	if status := f.check(r, body, err); status != 0 {
+	status, verified := f.check(r, body, err)
+	it.Verified = verified
+	if status != 0 {
 		it.Status = status
 		f.core.record(it)
 		answerWebhook(w, Answer{Status: status})
@@ -103,24 +111,25 @@ func (f *Webhook) receive(w http.ResponseWriter, r *http.Request, recipient stri
 	answerWebhook(w, a)
 }
 
-// check is the receiver's own: the status it refuses a request with, or 0.
-func (f *Webhook) check(r *http.Request, body []byte, read error) int {
+// check is the receiver's own: the status it refuses a request with, or 0, and
+// whether it verified the signature.
+func (f *Webhook) check(r *http.Request, body []byte, read error) (status int, verified bool) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case r.Method != http.MethodPost:
-		return http.StatusMethodNotAllowed
+		return http.StatusMethodNotAllowed, false
 	case errors.As(read, &tooLarge):
-		return http.StatusRequestEntityTooLarge
+		return http.StatusRequestEntityTooLarge, false
 	case read != nil:
-		return http.StatusBadRequest
+		return http.StatusBadRequest, false
 	}
 	f.mu.Lock()
 	secret := f.secrets[r.URL.Path]
 	f.mu.Unlock()
 	if secret != "" && !signedBy(r.Header, body, secret) {
-		return http.StatusUnauthorized
+		return http.StatusUnauthorized, false
 	}
-	return 0
+	return 0, secret != ""
 }
 
 func answerWebhook(w http.ResponseWriter, a Answer) {

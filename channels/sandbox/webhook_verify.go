@@ -21,9 +21,8 @@ func signedBy(h http.Header, body []byte, secret string) bool {
 	if id == "" || err != nil || time.Since(time.Unix(seconds, 0)).Abs() > 5*time.Minute {
 		return false
 	}
-	kind, encoded, _ := strings.Cut(secret, "_")
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
+	kind, key, ok := readSecret(secret)
+	if !ok {
 		return false
 	}
 	content := id + "." + stamp + "." + string(body)
@@ -35,6 +34,13 @@ func signedBy(h http.Header, body []byte, secret string) bool {
 		}
 	}
 	return false
+}
+
+// readSecret reads "whsec_…" and "whpk_…".
+func readSecret(text string) (kind string, key []byte, ok bool) {
+	kind, encoded, _ := strings.Cut(text, "_")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	return kind, key, err == nil && len(key) > 0 && (kind == "whsec" || kind == "whpk")
 }
 
 // good checks one signature by one key.

@@ -17,9 +17,10 @@ import (
 // Exit codes: 0 done, 1 it failed while running, 2 it was asked wrongly, 3 a
 // check found problems, 130 interrupted.
 const (
-	exitFailed   = 1
-	exitUsage    = 2
-	exitProblems = 3
+	exitFailed      = 1
+	exitUsage       = 2
+	exitProblems    = 3
+	exitInterrupted = 130
 )
 
 // version is set when a release is built.

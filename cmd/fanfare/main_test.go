@@ -16,26 +16,6 @@ func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
-func TestDemoEndsAsExpected(t *testing.T) {
-	t.Parallel()
-	code, stdout, stderr := command(t, "demo")
-	require.Zero(t, code, "%s%s", stdout, stderr)
-	require.Contains(t, stdout, "sent 2, delivered 9, failed 2")
-}
-
-func TestDemoPublishesAFile(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "alerts.ndjson")
-	require.NoError(t, os.WriteFile(file, []byte(`{"to": {"protocol": "sms", "endpoint": "+15005550101"}, "message": "hello"}`+"\n"), 0o600))
-	code, stdout, stderr := command(t, "demo", "--data", file)
-	require.Zero(t, code, "%s%s", stdout, stderr)
-
-	require.NoError(t, os.WriteFile(file, []byte(`{"message": "to nobody"}`), 0o600))
-	code, _, stderr = command(t, "demo", "--data", file)
-	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "line 1")
-}
-
 func TestConfigCommands(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "fanfare.yaml")

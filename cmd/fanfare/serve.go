@@ -76,10 +76,22 @@ func serve(ctx context.Context, stderr io.Writer, load func() (config.Config, er
 	if err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	log.Info("serving", "api", g.URL(), "admin", g.AdminURL(), "data", cfg.Data)
 	hard, stop := secondSignal(ctx)
 	defer stop()
-	go reloadOnHangup(ctx, g, load, log)
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				reload(ctx, g, load, log)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	return g.Run(ctx, hard)
 }
 
@@ -104,24 +116,13 @@ func secondSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 	return hard, stop
 }
 
-// reloadOnHangup takes over accounts, limits and keys at SIGHUP. A bad file
-// keeps the old ones.
-func reloadOnHangup(ctx context.Context, g *gateway.Gateway, load func() (config.Config, error), log *slog.Logger) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	for {
-		select {
-		case <-hangup:
-		case <-ctx.Done():
-			return
-		}
-		if err := g.Reload(ctx, load); err != nil {
-			log.Error("configuration not taken, the old one holds", "error", err)
-			continue
-		}
-		log.Info("configuration taken")
+// reload takes over accounts, limits and keys. A bad file keeps the old ones.
+func reload(ctx context.Context, g *gateway.Gateway, load func() (config.Config, error), log *slog.Logger) {
+	if err := g.Reload(ctx, load); err != nil {
+		log.Error("configuration not taken, the old one holds", "error", err)
+		return
 	}
+	log.Info("configuration taken")
 }
 
 func logger(w io.Writer, c config.Log) *slog.Logger {

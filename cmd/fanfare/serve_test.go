@@ -43,11 +43,9 @@ func TestHangupTakesAGoodFileAndKeepsTheOldOneInsteadOfABad(t *testing.T) {
 func TestASecondSignalEndsTheDrain(t *testing.T) {
 	t.Parallel()
 	c := startChild(t, t.TempDir(), freeAddress(t), "--sandbox")
-	line, _ := c.await(t, "sandbox", "")
-	c.sandbox, _ = line["control"].(string)
-	c.await(t, "serving", "")
+	c.serving(t)
 	c.script(t, `{"provider": "twilio", "recipient": "*", "answers": [{"hang": true}]}`)
-	s := &send{key: "hang", body: message(0)}
+	s := &send{key: "hang", body: message(0, c.webhook)}
 	require.NoError(t, s.post(c.api))
 	for { // until the attempt is under way
 		if found, _ := settled(t, c, []*send{s}); found[0].State == "sending" {
