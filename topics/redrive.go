@@ -46,8 +46,8 @@ const (
 // RedrivePlan is what a redrive would do.
 type RedrivePlan struct {
 	Count int64 // dead letters of the cause
-	// Examined is how many of them were looked at, those that failed first: all
-	// up to 1,000. Lanes and Skip are of these.
+	// Examined is how many of them were looked at: all up to 1,000, else about
+	// that many of those that failed first. Lanes and Skip are of these.
 	Examined int64
 	Lanes    map[channels.Lane]int64 // would be queued again
 	Skip     map[string]int64        // would be left as they are, by reason
@@ -60,9 +60,13 @@ func (t *Topics) PlanRedrive(c Cause) (RedrivePlan, error) {
 	if plan.Count, err = t.deadOf(c); err != nil {
 		return plan, err
 	}
+	share := redriveSample
+	if plan.Count > redriveSample {
+		share /= t.store.Shards()
+	}
 	r := redriveRecord{Redrive: Redrive{Cause: c, Created: t.store.Now()}}
 	for ; r.Shard < t.store.Shards(); r.Shard, r.After = r.Shard+1, nil {
-		found, err := t.nextDead(&r, redriveSample/t.store.Shards())
+		found, err := t.nextDead(&r, share)
 		if err != nil {
 			return plan, err
 		}

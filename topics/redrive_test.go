@@ -305,3 +305,29 @@ func TestAResendOpensItsPublishAgain(t *testing.T) {
 	require.NoError(t, b.pool.Resume("twilio/main"))
 	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(id))
 }
+
+func TestAPlanOfManyLooksAtSome(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.topic("news")
+	var all []topics.Subscription
+	for _, e := range numbers(1200) {
+		all = append(all, topics.Subscription{Protocol: topics.SMS, Endpoint: e})
+	}
+	_, _, err := b.SubscribeAll(t.Context(), owner, "news", all[:900])
+	require.NoError(t, err)
+	b.sms.script(refuse)
+	b.settle(b.publish(topics.Request{Topic: "news", Message: "x"}))
+	plan, err := b.PlanRedrive(refusedBySMS)
+	require.NoError(t, err)
+	require.EqualValues(t, 900, plan.Count)
+	require.EqualValues(t, 900, plan.Examined, "all of one shard")
+	_, _, err = b.SubscribeAll(t.Context(), owner, "news", all[900:])
+	require.NoError(t, err)
+	b.settle(b.publish(topics.Request{Topic: "news", Message: "x"}))
+	plan, err = b.PlanRedrive(refusedBySMS)
+	require.NoError(t, err)
+	require.EqualValues(t, 2100, plan.Count)
+	require.EqualValues(t, 1000, plan.Examined)
+	require.EqualValues(t, 1000, plan.Lanes[channels.Transactional])
+}
