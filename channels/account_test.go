@@ -195,7 +195,7 @@ func TestMetrics(t *testing.T) {
 				return channels.Receipt{}, nil
 			}
 			return channels.Receipt{}, errFault
-		}))
+		}), limits(channels.Limits{Rate: 0.25, Burst: 2}))
 		b.start()
 		b.send(channels.Bulk, "g", 1)
 		b.pass(2 * time.Minute)
@@ -204,10 +204,10 @@ func TestMetrics(t *testing.T) {
 		require.NoError(b, testutil.GatherAndCompare(b.metrics, strings.NewReader(`
 # HELP fanfare_account_state 1 for the state the account is in, 0 for the others.
 # TYPE fanfare_account_state gauge
-fanfare_account_state{account="a",state="active"} 0
-fanfare_account_state{account="a",state="faulted"} 1
-fanfare_account_state{account="a",state="paused"} 0
-# HELP fanfare_attempts_total Attempts by channel, account and kind of answer (ok: accepted).
+fanfare_account_state{account="a",channel="webhook",state="active"} 0
+fanfare_account_state{account="a",channel="webhook",state="faulted"} 1
+fanfare_account_state{account="a",channel="webhook",state="paused"} 0
+# HELP fanfare_attempts_total Attempts by kind of answer (ok: accepted).
 # TYPE fanfare_attempts_total counter
 fanfare_attempts_total{account="a",channel="webhook",kind="account_fault"} 1
 fanfare_attempts_total{account="a",channel="webhook",kind="endpoint_gone"} 0
@@ -217,13 +217,26 @@ fanfare_attempts_total{account="a",channel="webhook",kind="rejected"} 0
 fanfare_attempts_total{account="a",channel="webhook",kind="temporary"} 0
 fanfare_attempts_total{account="a",channel="webhook",kind="throttled"} 1
 fanfare_attempts_total{account="a",channel="webhook",kind="uncertain"} 0
+# HELP fanfare_rate_limit_tokens Attempts an account's rate limit allows at once; negative: owed. None for an account without a limit.
+# TYPE fanfare_rate_limit_tokens gauge
+fanfare_rate_limit_tokens{account="a",channel="webhook"} 1
+# HELP fanfare_retries_total Failed attempts that another one follows, by kind of answer.
+# TYPE fanfare_retries_total counter
+fanfare_retries_total{account="a",channel="webhook",kind="account_fault"} 0
+fanfare_retries_total{account="a",channel="webhook",kind="endpoint_gone"} 0
+fanfare_retries_total{account="a",channel="webhook",kind="recipient_blocked"} 0
+fanfare_retries_total{account="a",channel="webhook",kind="rejected"} 0
+fanfare_retries_total{account="a",channel="webhook",kind="temporary"} 0
+fanfare_retries_total{account="a",channel="webhook",kind="throttled"} 1
+fanfare_retries_total{account="a",channel="webhook",kind="uncertain"} 0
 # HELP fanfare_retry_after_honoured_total Retries put off as the provider asked (Retry-After).
 # TYPE fanfare_retry_after_honoured_total counter
-fanfare_retry_after_honoured_total{account="a"} 1
+fanfare_retry_after_honoured_total{account="a",channel="webhook"} 1
 # HELP fanfare_unknown_error_codes_total Answers the error book has no row for.
 # TYPE fanfare_unknown_error_codes_total counter
 fanfare_unknown_error_codes_total{provider="fake"} 1
-`), "fanfare_account_state", "fanfare_attempts_total", "fanfare_retry_after_honoured_total", "fanfare_unknown_error_codes_total"))
+`), "fanfare_account_state", "fanfare_attempts_total", "fanfare_rate_limit_tokens", "fanfare_retries_total",
+			"fanfare_retry_after_honoured_total", "fanfare_unknown_error_codes_total"))
 		count, err := testutil.GatherAndCount(b.metrics, "fanfare_attempt_duration_seconds", "fanfare_rate_limit_wait_seconds")
 		require.NoError(b, err)
 		require.Equal(b, 2, count)

@@ -24,8 +24,8 @@ func (s *sending) judge(ctx context.Context, a *attempt, started time.Time) {
 		s.charge(a.o.Receipt.Units - 1)
 	}
 	a.o.Verdict = s.verdict(ctx, a)
-	if a.o.Verdict.Action == Retry && err.RetryAfter > 0 {
-		meter.retryAfter.Inc()
+	if a.o.Verdict.Action == Retry {
+		meter.retry(err)
 	}
 }
 

@@ -73,6 +73,9 @@ func NewPool(o PoolOptions) *Pool {
 		p.changed = func(AccountState) {}
 	}
 	p.hard, p.stop = context.WithCancel(context.Background())
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(tokens{p})
+	}
 	if o.Desk != nil {
 		p.SetDesk(o.Desk)
 	}
@@ -158,14 +161,18 @@ func (p *Pool) Resume(name string) error {
 
 // States are the accounts' states, in the order they were put.
 func (p *Pool) States() []AccountState {
-	p.mu.Lock()
-	accounts := slices.Clone(p.accounts)
-	p.mu.Unlock()
+	accounts := p.all()
 	out := make([]AccountState, len(accounts))
 	for i, a := range accounts {
 		out[i] = a.describe()
 	}
 	return out
+}
+
+func (p *Pool) all() []*account {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.accounts)
 }
 
 // Account is the state of one account; false if there is none of that name.

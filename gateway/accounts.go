@@ -34,6 +34,8 @@ type maker struct {
 	book   *channels.ErrorBook
 	guard  channels.Guard
 	tokens map[string]*apns.Tokens
+	// segments counts SMS segments by country.
+	segments func(country string, n int)
 }
 
 func newMaker(cfg config.Config) (*maker, error) {
@@ -89,7 +91,7 @@ func (m *maker) channel(a config.Account) (channels.Channel, error) {
 		c := a.Twilio
 		return sms.New(sms.Options{
 			AccountSID: c.AccountSID, AuthToken: string(c.AuthToken), APIKey: c.APIKey, APISecret: string(c.APISecret),
-			From: c.From, MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Book: m.book, Timeout: a.Timeout,
+			From: c.From, MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Book: m.book, Timeout: a.Timeout, Segments: m.segments,
 		})
 	case sandbox.ProviderAPNs:
 		return m.apns(a)
@@ -167,6 +169,7 @@ func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	m.segments = g.metrics.countSegments
 	var all []channels.AccountOptions
 	var errs []error
 	for _, a := range cfg.Accounts {

@@ -2,31 +2,51 @@ package gateway
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/pprof"
-	"runtime"
-	"sync"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/gateway/rest"
 )
 
-// adminHandler serves metrics, health and profiles.
+// adminHandler serves metrics, health and profiles. It knows no keys: bound to
+// loopback, it serves this machine only.
 func (g *Gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", g.ready)
+	for _, path := range []string{"/healthz", "/livez", "/-/healthy"} {
+		mux.HandleFunc("GET "+path, g.healthy)
+	}
+	for _, path := range []string{"/readyz", "/-/ready"} {
+		mux.HandleFunc("GET "+path, g.ready)
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	if !g.admin.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return mux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if why := rest.Foreign(r); why != "" {
+			http.Error(w, "only this machine is served: "+why, http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// healthy tells that the process answers, and nothing more: restarting it mends
+// no provider. ?verbose names the version.
+func (g *Gateway) healthy(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.URL.Query().Has("verbose") {
+		_, _ = fmt.Fprintf(w, "version: %s\nrevision: %s\n", g.opts.Version, revision())
+	}
+	_, _ = fmt.Fprintln(w, "ok")
 }
 
 // ready tells whether publishes are accepted: the store writes, the disk has
@@ -51,15 +71,17 @@ func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
 			status = http.StatusServiceUnavailable
 		}
 	}
+	verbose := r.URL.Query().Has("verbose")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	for _, c := range checks {
 		if c.problem != "" {
 			_, _ = fmt.Fprintf(w, "%s: %s\n", c.name, c.problem)
-		} else if r.URL.Query().Has("verbose") {
+		} else if verbose {
 			_, _ = fmt.Fprintf(w, "%s: ok\n", c.name)
 		}
 	}
-	if r.URL.Query().Has("verbose") {
+	if verbose {
 		for _, a := range g.pool.States() {
 			_, _ = fmt.Fprintf(w, "account %s: %s %s\n", a.Name, a.State, a.Reason)
 		}
@@ -67,101 +89,4 @@ func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
 	if status == http.StatusOK {
 		_, _ = fmt.Fprintln(w, "ready")
 	}
-}
-
-// reloadMetrics remember the last reload.
-type reloadMetrics struct {
-	mu sync.Mutex
-	ok bool
-	at time.Time
-}
-
-func (m *reloadMetrics) note(err error, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ok = err == nil
-	if m.ok {
-		m.at = now
-	}
-}
-
-// collect registers the metrics that are read when they are asked for.
-func (g *Gateway) collect() {
-	g.reloads.note(nil, time.Now())
-	g.registry.MustRegister(
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&gauges{g: g},
-	)
-}
-
-// gauges reads queue depths and the state of the process at each scrape.
-type gauges struct{ g *Gateway }
-
-var (
-	depthDesc  = prometheus.NewDesc("fanfare_queue_depth", "Deliveries in an account's queues.", []string{"account", "lane", "state"}, nil)
-	oldestDesc = prometheus.NewDesc("fanfare_queue_oldest_age_seconds", "Age of the oldest delivery that waits.", []string{"account", "lane"}, nil)
-	deadDesc   = prometheus.NewDesc("fanfare_dead_letters", "Failed deliveries that could be redriven.", []string{"channel"}, nil)
-	buildDesc  = prometheus.NewDesc("fanfare_build_info", "Version of the running gateway; always 1.", []string{"version", "goversion"}, nil)
-	reloadDesc = prometheus.NewDesc("fanfare_config_last_reload_successful", "Whether the last reload of the configuration was taken.", nil, nil)
-	reloadTime = prometheus.NewDesc("fanfare_config_last_reload_success_timestamp_seconds", "When the configuration was last taken, Unix time.", nil, nil)
-	diskDesc   = prometheus.NewDesc("fanfare_disk_full", "Whether publishes are refused for want of disk space.", nil, nil)
-)
-
-// Describe is prometheus.Collector.
-func (c *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, deadDesc, buildDesc, reloadDesc, reloadTime, diskDesc} {
-		ch <- d
-	}
-}
-
-// Collect is prometheus.Collector.
-func (c *gauges) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	for _, a := range c.g.pool.States() {
-		c.depth(a, gauge)
-	}
-	c.dead(gauge)
-	gauge(buildDesc, 1, c.g.opts.Version, runtime.Version())
-	c.g.reloads.mu.Lock()
-	gauge(reloadDesc, number(c.g.reloads.ok))
-	gauge(reloadTime, float64(c.g.reloads.at.UnixMilli())/1000)
-	c.g.reloads.mu.Unlock()
-	gauge(diskDesc, number(c.g.store.DiskFull()))
-}
-
-func (c *gauges) depth(a channels.AccountState, gauge func(*prometheus.Desc, float64, ...string)) {
-	lanes, err := c.g.topics.Depth(a.Name)
-	if err != nil {
-		return // the store is closing
-	}
-	for lane, st := range lanes {
-		gauge(depthDesc, float64(st.Ready), a.Name, string(lane), "ready")
-		gauge(depthDesc, float64(st.InFlight), a.Name, string(lane), "inflight")
-		gauge(depthDesc, float64(st.Delayed), a.Name, string(lane), "delayed")
-		age := 0.0
-		if !st.Oldest.IsZero() {
-			age = max(0, c.g.store.Now().Sub(st.Oldest).Seconds())
-		}
-		gauge(oldestDesc, age, a.Name, string(lane))
-	}
-}
-
-func (c *gauges) dead(gauge func(*prometheus.Desc, float64, ...string)) {
-	counts, err := c.g.topics.DeadCounts()
-	if err != nil {
-		return // the store is closing
-	}
-	for protocol, n := range counts {
-		gauge(deadDesc, float64(n), protocol)
-	}
-}
-
-func number(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

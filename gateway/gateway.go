@@ -34,6 +34,8 @@ type Options struct {
 	// Sandbox, if set, stands for all providers: the configuration's accounts
 	// are replaced by SandboxAccounts.
 	Sandbox *sandbox.Server
+
+	store func(*queue.Options) // tests change the store
 }
 
 // Gateway is a whole running Fanfare. Several may run in one process on
@@ -47,6 +49,7 @@ type Gateway struct {
 	book     *channels.ErrorBook
 	links    *callback.Links
 	registry *prometheus.Registry
+	metrics  *metrics
 
 	public, admin net.Listener
 	api           atomic.Pointer[http.Handler]
@@ -58,6 +61,7 @@ type Gateway struct {
 // the listeners; nothing is served before Run. Close or Run must follow.
 func New(ctx context.Context, o Options) (g *Gateway, err error) {
 	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry()}
+	g.metrics = newMetrics(g.registry)
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -112,10 +116,14 @@ func (g *Gateway) adjusted(cfg config.Config) config.Config {
 
 // open opens the store and what works on it.
 func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
-	g.store, err = queue.Open(cfg.Data, queue.Options{
+	o := queue.Options{
 		Shards: cfg.Store.Shards, Logger: g.log, MemTable: int(cfg.Store.MemTable), Cache: int64(cfg.Store.Cache),
 		MinFree: uint64(cfg.Store.MinFree), MaxUsed: cfg.Store.MaxUsed,
-	})
+	}
+	if g.opts.store != nil {
+		g.opts.store(&o)
+	}
+	g.store, err = queue.Open(cfg.Data, o)
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", cfg.Data, err)
 	}
@@ -188,13 +196,17 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 		keys[i] = rest.Key{Name: k.Name, Hash: k.Hash, Scopes: k.Scopes, Account: k.Account}
 	}
 	mux := http.NewServeMux()
-	back := callback.New(callback.Options{Topics: g.topics, Links: g.links, Sources: sources, Owners: owners(cfg), Logger: g.log})
+	back := callback.New(callback.Options{
+		Topics: g.topics, Links: g.links, Sources: sources, Owners: owners(cfg), Metrics: g.metrics.callbacks, Logger: g.log,
+	})
 	mux.Handle("/callbacks/", back)
 	mux.Handle("/u/", back)
-	mux.Handle("/", rest.New(rest.Options{
+	api := rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
 		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log,
-	}))
+	})
+	mux.Handle("/", api)
+	mux.Handle(rest.PublishRoute, g.metrics.countRequests("native", api))
 	var h http.Handler = mux
 	g.api.Store(&h)
 	return nil
@@ -261,24 +273,16 @@ func (g *Gateway) Run(ctx, hard context.Context) error {
 		cause = queue.ErrStoreFailed
 	}
 	g.draining.Store(true)
-	g.drain(hard, stop, public)
-	err := work.Wait()
-	_ = admin.Close() // metrics were there to the end; nothing runs behind them any more
-	return errors.Join(cause, err, observers.Wait(), g.Close())
-}
-
-// drain ends the listeners and the workers, softly as long as there is time.
-func (g *Gateway) drain(hard context.Context, stop context.CancelFunc, public *http.Server) {
 	soft, done := context.WithTimeout(hard, g.opts.Config.DrainTimeout)
 	defer done()
-	go func() {
-		<-soft.Done()
-		g.pool.Stop()
-	}()
+	context.AfterFunc(soft, g.pool.Stop) // running attempts end as well
 	stop()
 	if err := public.Shutdown(soft); err != nil {
 		_ = public.Close() // the drain timeout passed
 	}
+	err := work.Wait()
+	_ = admin.Close() // metrics were there to the end; nothing runs behind them any more
+	return errors.Join(cause, err, observers.Wait(), g.Close())
 }
 
 func (g *Gateway) serveAPI(w http.ResponseWriter, r *http.Request) { (*g.api.Load()).ServeHTTP(w, r) }
@@ -297,7 +301,6 @@ func (g *Gateway) Close() error {
 		if err := g.store.Close(); err != nil && !errors.Is(err, queue.ErrClosed) {
 			errs = append(errs, err)
 		}
-		g.store = nil
 	}
 	return errors.Join(errs...)
 }

@@ -9,6 +9,7 @@ type Batch struct {
 	ops      []op
 	intake   bool
 	unsynced bool
+	after    []func()
 }
 
 // Intake marks the batch as new work: it is refused with ErrDiskFull above the
@@ -19,6 +20,11 @@ func (b *Batch) Intake() { b.intake = true }
 // crash may undo without a wrong being done; a later durable batch of the same
 // shard makes it durable too.
 func (b *Batch) Unsynced() { b.unsynced = true }
+
+// After has fn called by Commit once the batch is committed, before Commit
+// returns; not when Commit fails. It is for what must be counted exactly once
+// although a batch that met a conflict is built again. fn must not block.
+func (b *Batch) After(fn func()) { b.after = append(b.after, fn) }
 
 // Len is the number of changes gathered.
 func (b *Batch) Len() int { return len(b.ops) }

@@ -224,6 +224,9 @@ func (s *Store) Commit(ctx context.Context, shard int, b *Batch) (revision uint6
 	if err := sh.run(ctx, c); err != nil {
 		return 0, err
 	}
+	for _, fn := range b.after {
+		fn()
+	}
 	return c.revision, nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
@@ -255,45 +254,4 @@ func (w *witness) repeat(t *testing.T, s *queue.Store) []string {
 		}
 	}
 	return wrong
-}
-
-// TestPowerLossMutants shows that TestPowerLoss would find a store that answers
-// before the disk does.
-func TestPowerLossMutants(t *testing.T) {
-	t.Parallel()
-	for name, wrap := range map[string]func(queue.Log) queue.Log{
-		"answer before the sync": func(l queue.Log) queue.Log { return hasty{l} },
-		"no sync":                func(l queue.Log) queue.Log { return lazy{l} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			o := queue.Options{Shards: 1}
-			queue.WrapLog(&o, wrap)
-			for i := range 50 {
-				if len(powerLoss(t, o, false, uint64(2*i))) > 0 {
-					return
-				}
-			}
-			t.Fatal("not found in 50 power losses")
-		})
-	}
-}
-
-// hasty writes durably but does not wait for it.
-type hasty struct{ queue.Log }
-
-func (h hasty) Append(shard int, b *pebble.Batch, durable bool) (func() error, error) {
-	wait, err := h.Log.Append(shard, b, durable)
-	if wait != nil && shard != queue.Registry { // which Close waits for
-		go func(wait func() error) { _ = wait() }(wait)
-		wait = func() error { return nil }
-	}
-	return wait, err
-}
-
-// lazy never syncs.
-type lazy struct{ queue.Log }
-
-func (l lazy) Append(shard int, b *pebble.Batch, durable bool) (func() error, error) {
-	_, err := l.Log.Append(shard, b, shard == queue.Registry) // the definition of the queue must be there
-	return func() error { return nil }, err
 }

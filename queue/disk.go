@@ -42,19 +42,28 @@ func newWatermark(s *Store, o *Options) *watermark {
 // full tells whether the disk is above the watermark, as of at most a second
 // ago. A disk that cannot be asked is not full.
 func (w *watermark) full() bool {
-	if w.usage == nil {
-		return false
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now := w.clock.now(); !w.looked || now >= w.at+diskPause {
-		w.looked, w.at = true, now
-		w.look()
-	}
+	w.look()
 	return w.isFull
 }
 
+// room is the disk's free and total bytes, as of at most a second ago; 0 if
+// they are not known.
+func (w *watermark) room() (free, total uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.look()
+	return w.free, w.total
+}
+
+// look asks the disk, unless it was asked just now. The watermark is locked.
 func (w *watermark) look() {
+	now := w.clock.now()
+	if w.usage == nil || w.looked && now < w.at+diskPause {
+		return
+	}
+	w.looked, w.at = true, now
 	free, total, err := w.usage()
 	if err != nil {
 		if !w.failing {

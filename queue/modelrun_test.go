@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -77,6 +78,10 @@ func newModelRun(t *rapid.T, shards int) *modelRun {
 		model: &model{queues: map[string]*modelQueue{}},
 	}
 	r.options = queue.Options{FS: r.fs, Shards: shards, MemTable: 64 << 10}
+	if mutant := modelMutants[os.Getenv(modelMutant)]; mutant != nil {
+		value := mutant()
+		queue.WrapLog(&r.options, func(l queue.Log) queue.Log { return changed{l, value} })
+	}
 	if rapid.Bool().Draw(t, "small memory") {
 		queue.SmallMemory(&r.options)
 	}

@@ -166,7 +166,10 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 	}
 	po.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) { s.log.Error("store cannot write in the background", "err", err) },
-		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { s.log.Warn("store stalls writes", "reason", i.Reason) },
+		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
+			s.stalls.Add(1)
+			s.log.Warn("store stalls writes", "reason", i.Reason)
+		},
 	}
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -29,6 +29,7 @@ type Store struct {
 	shards   []*shard
 	registry *shard
 	turn     atomic.Uint64
+	stalls   atomic.Uint64
 	readers  readers
 
 	mu         sync.RWMutex

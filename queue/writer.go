@@ -49,6 +49,7 @@ type writer struct {
 	dirty    []*line
 	loose    []looseGroup
 	counters counterCache
+	meter    meter
 
 	// What to do once the group is durable.
 	wakes []wake
@@ -72,6 +73,7 @@ type wake struct {
 // flight is a group on its way to the disk.
 type flight struct {
 	wait     func() error
+	since    time.Time // when it was handed to the log
 	number   uint64
 	revision uint64
 	reqs     []*request
@@ -210,8 +212,12 @@ func (w *writer) finish(reqs []*request, durable bool) bool {
 	f := &flight{revision: w.head.revision}
 	if w.batch.Empty() && len(w.dirty) == 0 && !w.counters.dirty() && !(durable && w.flushed) {
 		_ = w.batch.Close()
-	} else if !w.append(durable, &f.wait) {
-		return false
+	} else {
+		w.meter.group(len(reqs))
+		f.since = time.Now()
+		if !w.append(durable, &f.wait) {
+			return false
+		}
 	}
 	w.evict()
 	w.sh.nextDue.Store(w.wakeTime())
@@ -278,6 +284,7 @@ func (w *writer) acknowledge() {
 					w.store.fail(err)
 					return
 				}
+				w.meter.synced(time.Since(f.since))
 			}
 			w.sh.revision.Store(f.revision)
 			w.sh.gate.settle(f.number)

@@ -22,7 +22,6 @@ func (t *Topics) addCause(b *queue.Batch, r *deliveryRecord, id queue.ID) {
 	cause := causeOf(r)
 	b.Put(causeKey(cause, r.At, id), []byte{})
 	b.Add(causeCounter(cause), 1)
-	t.m.deadLettered.WithLabelValues(r.Protocol, r.Kind).Inc()
 }
 
 // dropCause takes a failed delivery, as it was filed, out again.
@@ -67,16 +66,17 @@ func (t *Topics) DeadLetters() ([]DeadLetters, error) {
 	return out, nil
 }
 
-// DeadCounts counts the dead letters of each protocol.
+// DeadCounts counts the dead letters of each channel. It costs as much as there
+// are causes, not dead letters.
 func (t *Topics) DeadCounts() (map[string]int64, error) {
 	out := map[string]int64{}
 	for _, p := range Protocols() {
-		out[p] = 0
+		out[accountProtocol(p)] = 0
 	}
 	for shard := range t.store.Shards() {
 		err := t.store.Counters(shard, []byte{'x'}, func(key []byte, n int64) bool {
 			protocol, _, _ := strings.Cut(string(key[1:]), "\x1f")
-			out[protocol] += n
+			out[accountProtocol(protocol)] += n
 			return true
 		})
 		if err != nil {

@@ -80,7 +80,7 @@ func (t *Topics) recipient(l *loaded, r *deliveryRecord) (s Subscription, redire
 	if t.Guard != nil {
 		var ok bool
 		if redirect, ok = t.Guard(s.Protocol, s.Endpoint); !ok {
-			return s, "", channels.Verdict{Action: channels.Suppress, Reason: "recipient guard"}
+			return s, "", channels.Verdict{Action: channels.Suppress, Reason: reasonGuard}
 		}
 	}
 	return s, redirect, v
@@ -216,9 +216,7 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 	case from.State == Held:
 		b.Remove(heldKey(id))
 	}
-	if to.Final() && !from.State.Final() {
-		t.m.final(r)
-	}
+	t.countMove(b, id, r, from.State)
 	put(b, deliveryKey(id), r)
 }
 
@@ -349,7 +347,6 @@ func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, err *channels
 	case channels.EndpointGone:
 		if !s.ID.IsZero() {
 			failed = t.disable(context.Background(), l.Owner, l.Topic, s.ID, err)
-			t.m.disabled.WithLabelValues(r.Protocol, err.Kind.String()).Inc()
 		}
 	case channels.RecipientBlocked:
 		_, failed = t.Suppress(context.Background(), l.Owner, Suppression{Protocol: s.Protocol, Endpoint: s.Endpoint, Reason: err.Provider + " " + err.Code})

@@ -106,7 +106,6 @@ func (t *Topics) unsure(b *queue.Batch, e channels.Entry, r *deliveryRecord) err
 	if err := t.move(b, e.ID, r, cmdUnsure); err != nil {
 		return err
 	}
-	t.m.uncertain.WithLabelValues(r.Protocol).Inc()
 	wait := t.UncertainHold
 	switch t.onUncertain(e.ID, r.Protocol) {
 	case Resend:

@@ -127,8 +127,8 @@ func (t *Topics) check(req *Request) (content, error) {
 		return c, err
 	}
 	text, _ := json.Marshal(c) // plain data: cannot fail
-	if len(text) > t.MaxMessage {
-		return c, invalid("message", fmt.Sprintf("is %d bytes with everything around it, at most %d are allowed", len(text), t.MaxMessage))
+	if c.size = len(text); c.size > t.MaxMessage {
+		return c, invalid("message", fmt.Sprintf("is %d bytes with everything around it, at most %d are allowed", c.size, t.MaxMessage))
 	}
 	return c, nil
 }
@@ -206,10 +206,10 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 		return p, err
 	}
 	put(b, publishKey(p.ID), p)
+	b.After(func() { t.m.accepted(c.size) })
 	if _, err := t.store.Commit(ctx, shard, b); err != nil {
 		return p, err
 	}
-	t.m.publishes.Inc()
 	t.noteClosed(p.ID)
 	return p, nil
 }
@@ -293,7 +293,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 			r.State = Delivered
 			t.intoQueue(b, p, c, s, id)
 		}
-		t.m.final(&r)
+		t.count(b, r, p)
 	} else {
 		b.Send(channels.QueueName(s.Account, p.Lane), queue.Message{ID: id, Group: s.Group})
 	}

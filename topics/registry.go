@@ -341,6 +341,7 @@ func (t *Topics) disable(ctx context.Context, o Owner, topic string, id queue.ID
 			Kind: err.Kind.String(), Code: err.Code,
 		})
 	}
+	b.After(func() { t.m.disabled.WithLabelValues(accountProtocol(s.Protocol), err.Kind.String()).Inc() })
 	_, e = t.store.Commit(ctx, queue.Registry, b)
 	return e
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -263,24 +262,6 @@ func TestProvidersWordAboutEndpointsAndRecipients(t *testing.T) {
 	require.Equal(t, topics.Ledger{topics.Delivered: 2}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})))
 }
 
-func TestContentIsKeptWhileSomethingMayNeedIt(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.sms.script(func(channels.Delivery) (channels.Receipt, error) { return channels.Receipt{}, nil })
-	id := b.publish(topics.Request{To: to("+1"), Message: "x"})
-	require.Equal(t, topics.Ledger{topics.Sent: 1}, b.settle(id))
-	key := append([]byte{'b'}, id.Prefix()...)
-	_, err := b.store.Get(id.Shard(), key)
-	require.NoError(t, err, "a receipt may say that it has to go again")
-	applied, err := b.Observe(t.Context(), topics.Evidence{Delivery: id.WithOrdinal(1), Try: 1, State: topics.Delivered})
-	require.NoError(t, err)
-	require.True(t, applied)
-	b.until(func() bool {
-		_, err := b.store.Get(id.Shard(), key)
-		return errors.Is(err, queue.ErrNotFound)
-	})
-}
-
 func TestUncertainIsHeldForEvidence(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -363,68 +344,6 @@ func TestPauseResumeCancel(t *testing.T) {
 	require.NoError(t, err)
 	b.settle(later)
 	require.Zero(t, b.sms.count("+2"))
-}
-
-func TestIdempotencyKey(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	r := topics.Request{Owner: owner, To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x", IdempotencyKey: "k"}
-	first, replayed, err := b.Publish(t.Context(), r)
-	require.NoError(t, err)
-	require.False(t, replayed)
-	b.settle(first.ID)
-	second, replayed, err := b.Publish(t.Context(), r)
-	require.NoError(t, err)
-	require.True(t, replayed)
-	require.Equal(t, first.ID, second.ID)
-	r.Message = "y"
-	_, _, err = b.Publish(t.Context(), r)
-	require.ErrorIs(t, err, topics.ErrIdempotencyMismatch)
-	require.Equal(t, 1, b.sms.count("+1"))
-}
-
-func TestAnIdempotencyKeyIsScopedToItsGroup(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	first := map[string]queue.ID{}
-	for _, group := range []string{"", "a", "b", "c", "d", "e"} { // of two shards
-		r := topics.Request{Owner: owner, To: to("+1"), Message: "x", Group: group, IdempotencyKey: "k"}
-		p, replayed, err := b.Publish(t.Context(), r)
-		require.NoError(t, err)
-		require.False(t, replayed, group)
-		first[group] = p.ID
-	}
-	for group, id := range first {
-		r := topics.Request{Owner: owner, To: to("+1"), Message: "x", Group: group, IdempotencyKey: "k"}
-		p, replayed, err := b.Publish(t.Context(), r)
-		require.NoError(t, err)
-		require.True(t, replayed)
-		require.Equal(t, id, p.ID)
-		r.Message = "y"
-		_, _, err = b.Publish(t.Context(), r)
-		require.ErrorIs(t, err, topics.ErrIdempotencyMismatch)
-	}
-}
-
-func TestAnIdempotencyKeyIsForgottenWithItsPublish(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t)
-		r := topics.Request{Owner: owner, To: to("+1"), Message: "x", IdempotencyKey: "k"}
-		first, _, err := b.Publish(t.Context(), r)
-		require.NoError(t, err)
-		b.settle(first.ID)
-		pass(2 * time.Hour) // a ledger is kept for one
-		require.NoError(t, b.store.Scan(first.ID.Shard(), nil, nil, func(left queue.Record) bool {
-			t.Errorf("left behind: %q", left.Key)
-			return true
-		}))
-		second, replayed, err := b.Publish(t.Context(), r)
-		require.NoError(t, err)
-		require.False(t, replayed)
-		require.NotEqual(t, first.ID, second.ID)
-		b.settle(second.ID)
-	})
 }
 
 func TestTemplates(t *testing.T) {
@@ -566,27 +485,4 @@ func TestRestoredStoreHoldsWhatMayHaveBeenSent(t *testing.T) {
 	st, err := b.Status(owner, ahead)
 	require.NoError(t, err)
 	require.Equal(t, topics.Scheduled, st.Phase)
-}
-
-func TestManySubscribeTheSameAtOnce(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.topic("news")
-	var all []topics.Subscription
-	for _, e := range append(numbers(100), "bad") {
-		all = append(all, topics.Subscription{Protocol: topics.SMS, Endpoint: e})
-	}
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			made, errs, err := b.SubscribeAll(t.Context(), owner, "news", all)
-			if err != nil || !errors.Is(errs[100], topics.ErrInvalid) || made[0].ID.IsZero() {
-				t.Error(err, errs[100])
-			}
-		})
-	}
-	wg.Wait()
-	subs, err := b.Subscriptions(owner, "news", queue.ID{}, 1000)
-	require.NoError(t, err)
-	require.Len(t, subs, 100)
 }

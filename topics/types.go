@@ -161,6 +161,8 @@ type content struct {
 	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
 	Group      string                        `json:"group,omitempty"`
 	CollapseID string                        `json:"collapse_id,omitempty"`
+
+	size int // bytes of all of it as JSON, once checked
 }
 
 // deliveryRecord is where one delivery stands.

@@ -44,7 +44,11 @@ func (c *Channel) Deliver(ctx context.Context, d channels.Delivery) (channels.Re
 	if err != nil || message.Sid == nil || *message.Sid == "" {
 		return channels.Receipt{}, a.failure()
 	}
-	return channels.Receipt{ProviderID: *message.Sid, Units: Segments(*params.Body)}, nil
+	n := Segments(*params.Body)
+	if c.opts.Segments != nil {
+		c.opts.Segments(countryOf(d.Endpoint), n)
+	}
+	return channels.Receipt{ProviderID: *message.Sid, Units: n}, nil
 }
 
 // params are the message's form fields, or the code of a refusal.

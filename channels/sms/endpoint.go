@@ -42,6 +42,15 @@ func (c *Channel) CheckEndpoint(endpoint string) (channels.Endpoint, error) {
 	return channels.Endpoint{Address: address, Group: country(n)}, nil
 }
 
+// countryOf is the country of a number in normal form.
+func countryOf(address string) string {
+	n, err := phonenumbers.Parse(address, "ZZ")
+	if err != nil {
+		return phonenumbers.UNKNOWN_REGION
+	}
+	return country(n)
+}
+
 // country is the ISO code, that of the calling code's main country if the
 // number is in no known range.
 func country(n *phonenumbers.PhoneNumber) string {

@@ -56,6 +56,9 @@ type Options struct {
 	// comes too late leaves the delivery uncertain. An earlier deadline of the
 	// context counts.
 	Timeout time.Duration
+	// Segments is told the segments of each message Twilio took, and the
+	// country (ISO code, as the group of CheckEndpoint); may be nil.
+	Segments func(country string, n int)
 }
 
 // String names the account only.

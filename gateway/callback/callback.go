@@ -54,8 +54,9 @@ type Options struct {
 	// Owners are all who send through these accounts: STOP is said to the
 	// account's number, and a complaint hurts its good name, so both hold for
 	// all of them.
-	Owners []topics.Owner
-	Logger *slog.Logger
+	Owners  []topics.Owner
+	Metrics *Metrics // nil: none are kept
+	Logger  *slog.Logger
 }
 
 const (
@@ -66,6 +67,12 @@ const (
 // New serves POST /callbacks/PROVIDER/ACCOUNT for providers, and GET and POST
 // /u/TOKEN for people and their mail programs.
 func New(o Options) http.Handler {
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	for account := range o.Sources {
+		o.Metrics.initialise(account)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /callbacks/{provider}/{account}", o.serveCallback)
 	mux.HandleFunc("GET /u/{token...}", o.servePage)
@@ -97,6 +104,7 @@ func (o Options) serveCallback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	res, err := o.take(r, account, source)
+	o.Metrics.count(account, res)
 	switch res {
 	case badSignature:
 		o.Logger.Warn("callback refused: bad signature", "account", account)
@@ -131,6 +139,9 @@ func (o Options) take(r *http.Request, account string, source Source) (result, e
 		if err := o.note(r.Context(), owner, news); err != nil {
 			return failed, err
 		}
+	}
+	if news.Consent == Stop {
+		o.Metrics.optedOut(account)
 	}
 	return taken, nil
 }

@@ -69,7 +69,7 @@ func (a *api) guarded(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 		w.Header().Set("X-Request-Id", c.request)
 		if len(a.Keys) == 0 {
-			if why := foreign(r); why != "" {
+			if why := Foreign(r); why != "" {
 				writeProblem(w, r, http.StatusForbidden, "loopback_only", "Without any API key configured only this machine is served: "+why+".")
 				return
 			}
@@ -105,8 +105,10 @@ func (a *api) key(r *http.Request) (Key, bool) {
 	return found, ok
 }
 
-// foreign says why a request is not from this machine itself; "" if it is.
-func foreign(r *http.Request) string {
+// Foreign says why a request is not from this machine itself; "" if it is. A
+// page of another site in a local browser is not, whatever address its name
+// was made to mean.
+func Foreign(r *http.Request) string {
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return "the request comes from another address"
 	}

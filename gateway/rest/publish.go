@@ -89,7 +89,8 @@ func showStatus(st topics.Status) Publish {
 	return out
 }
 
-const publishRoute = "POST /v1/publish"
+// PublishRoute is where publishes come in.
+const PublishRoute = "POST /v1/publish"
 
 // PublishPath names a publish.
 type PublishPath struct {
@@ -107,7 +108,7 @@ func (a *api) registerPublish() {
 		Replayed string `header:"Idempotency-Replayed"`
 		Body     Publish
 	}
-	operation(a, "publish", publishRoute, "Publish to a topic or one endpoint; durable when answered", func(ctx context.Context, in *publishIn) (*accepted, error) {
+	operation(a, "publish", PublishRoute, "Publish to a topic or one endpoint; durable when answered", func(ctx context.Context, in *publishIn) (*accepted, error) {
 		p, replayed, err := a.Topics.Publish(ctx, in.Body.request(ownerOf(ctx), in.Key))
 		out := &accepted{Body: showPublish(p)}
 		if replayed {

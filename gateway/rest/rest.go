@@ -98,7 +98,7 @@ func (a *api) config() huma.Config {
 // operation registers a handler that needs a scope.
 func operation[I, O any](a *api, scope, route, summary string, h func(context.Context, *I) (*O, error)) {
 	op := a.describe(scope, route, summary)
-	if route == publishRoute {
+	if route == PublishRoute {
 		op.DefaultStatus = http.StatusAccepted
 	}
 	huma.Register(a.huma, op, func(ctx context.Context, in *I) (*O, error) {
