@@ -57,6 +57,7 @@ func (a *account) fail(s *sending, err *Error) {
 	case first:
 		a.pool.log.Error("account fault: its deliveries wait, none is lost; check its credentials, payment and configuration, then replace or resume it",
 			"account", a.name, "provider", s.o.Provider, "status", err.Status, "code", err.Code, "err", err, "next_test_in", wait)
+		a.pool.changed(a.describe())
 	case s.trial != nil:
 		a.pool.log.Warn("account still at fault: the delivery that tested it was refused",
 			"account", a.name, "status", err.Status, "code", err.Code, "next_test_in", wait)
@@ -100,6 +101,7 @@ func (a *account) recovered(f *fault) {
 	if current {
 		a.share.forget() // with what led to the fault, the next one would be near
 		a.pool.log.Info("account active", "account", a.name, "reason", "a delivery was accepted")
+		a.pool.changed(a.describe())
 	}
 	a.notify()
 }

@@ -94,12 +94,16 @@ func (a *account) pausedNow() *pause {
 // setPause sets a pause, or with nil makes the account active.
 func (a *account) setPause(held *pause) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	was := a.state()
 	a.pause = held
 	if held == nil && was != Active {
 		a.clear()
 	}
+	changed := a.state() != was
 	a.metrics.show(a.state())
+	a.mu.Unlock()
 	a.notify()
+	if changed {
+		a.pool.changed(a.describe())
+	}
 }

@@ -27,6 +27,9 @@ type PoolOptions struct {
 	// Settled is told deliveries whose final outcome (Done, DeadLetter, Expire,
 	// Suppress, Cancel) was committed. It must not block; may be nil.
 	Settled func(ids ...queue.ID)
+	// Changed is told an account that was paused, met a fault or works again. It
+	// may block as long as a write takes, and must not call the pool; may be nil.
+	Changed func(AccountState)
 }
 
 // Pool is the accounts and their workers. Its methods are safe for concurrent use.
@@ -37,6 +40,7 @@ type Pool struct {
 	log     *slog.Logger
 	metrics *metrics
 	settled func(ids ...queue.ID)
+	changed func(AccountState)
 
 	began    time.Time
 	answered atomic.Int64 // when any provider last answered, ns after began; 0 never
@@ -60,12 +64,15 @@ type run struct {
 // NewPool makes a pool without accounts. It panics if the metrics are
 // registered already.
 func NewPool(o PoolOptions) *Pool {
-	p := &Pool{store: o.Store, log: o.Logger, settled: o.Settled, metrics: newMetrics(o.Metrics), began: time.Now()}
+	p := &Pool{store: o.Store, log: o.Logger, settled: o.Settled, changed: o.Changed, metrics: newMetrics(o.Metrics), began: time.Now()}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if p.settled == nil {
 		p.settled = func(...queue.ID) {}
+	}
+	if p.changed == nil {
+		p.changed = func(AccountState) {}
 	}
 	p.hard, p.stop = context.WithCancel(context.Background())
 	if o.Metrics != nil {

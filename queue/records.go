@@ -163,7 +163,13 @@ func (s *Store) readGate(sh *shard, key []byte) ([]byte, error) {
 // behind after (nil: from the start), until fn returns false. Key and value
 // are valid during the call only. It reads a snapshot.
 func (s *Store) Scan(shard int, prefix, after []byte, fn func(r Record) bool) error {
-	return s.walk(s.db, shard, span{tableRecord, prefix, after}, eachRecord(fn))
+	return s.walk(s.db, shard, span{table: tableRecord, prefix: prefix, after: after}, eachRecord(fn))
+}
+
+// ScanBack is Scan in falling order of key: the records before the key before
+// (nil: from the end).
+func (s *Store) ScanBack(shard int, prefix, before []byte, fn func(r Record) bool) error {
+	return s.walk(s.db, shard, span{table: tableRecord, prefix: prefix, after: before, back: true}, eachRecord(fn))
 }
 
 func eachRecord(fn func(r Record) bool) func(k, v []byte) (bool, error) {
@@ -190,18 +196,20 @@ func (s *Store) Counter(shard int, key []byte) (int64, error) {
 
 // Counters walks the counters whose keys start with prefix, as Scan does.
 func (s *Store) Counters(shard int, prefix []byte, fn func(key []byte, n int64) bool) error {
-	return s.walk(s.db, shard, span{tableCounter, prefix, nil}, eachCounter(fn))
+	return s.walk(s.db, shard, span{table: tableCounter, prefix: prefix}, eachCounter(fn))
 }
 
 func eachCounter(fn func(key []byte, n int64) bool) func(k, v []byte) (bool, error) {
 	return func(k, v []byte) (bool, error) { return fn(k, counterValue(v)), nil }
 }
 
-// span is the keys of a table that begin with prefix, those behind after.
+// span is the keys of a table that begin with prefix, those behind after, or,
+// back, those before it, the last first.
 type span struct {
 	table  byte
 	prefix []byte
-	after  []byte // nil: from the start
+	after  []byte // nil: all
+	back   bool
 }
 
 func (s *Store) walk(from pebble.Reader, shard int, sp span, fn func(k, v []byte) (bool, error)) error {
@@ -211,24 +219,36 @@ func (s *Store) walk(from pebble.Reader, shard int, sp span, fn func(k, v []byte
 	}
 	lower := recordKey(nil, sh.prefix, sp.table, sp.prefix)
 	upper := prefixEnd(lower)
-	if sp.after != nil {
+	switch {
+	case sp.after == nil:
+	case sp.back:
+		if end := recordKey(nil, sh.prefix, sp.table, sp.after); bytes.Compare(end, upper) < 0 {
+			upper = end
+		}
+	default:
 		if first := append(recordKey(nil, sh.prefix, sp.table, sp.after), 0); bytes.Compare(first, lower) > 0 {
 			lower = first
 		}
 	}
-	return s.walkKeys(from, sh, lower, upper, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
+	return s.walkKeys(from, sh, bounds{lower, upper, sp.back}, func(k, v []byte) (bool, error) { return fn(k[keyHeader:], v) })
+}
+
+// bounds are the keys from lower up to upper, or, back, down from it.
+type bounds struct {
+	lower, upper []byte
+	back         bool
 }
 
 // walkKeys walks a snapshot of a shard's keys, all of it durable.
-func (s *Store) walkKeys(from pebble.Reader, sh *shard, lower, upper []byte, fn func(k, v []byte) (bool, error)) error {
-	if bytes.Compare(lower, upper) >= 0 {
+func (s *Store) walkKeys(from pebble.Reader, sh *shard, in bounds, fn func(k, v []byte) (bool, error)) error {
+	if bytes.Compare(in.lower, in.upper) >= 0 {
 		return nil
 	}
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
-	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: in.lower, UpperBound: in.upper})
 	if err != nil {
 		return err
 	}
@@ -236,7 +256,11 @@ func (s *Store) walkKeys(from pebble.Reader, sh *shard, lower, upper []byte, fn 
 	if !sh.gate.pass() {
 		return s.failure()
 	}
-	for ok := it.First(); ok; ok = it.Next() {
+	first, next := it.First, it.Next
+	if in.back {
+		first, next = it.Last, it.Prev
+	}
+	for ok := first(); ok; ok = next() {
 		if more, err := fn(it.Key(), it.Value()); err != nil || !more {
 			return err
 		}

@@ -292,7 +292,7 @@ func (s *Store) Queues(prefix, after string, limit int) ([]Queue, error) {
 		from = []byte(after)
 	}
 	var out []Queue
-	err := s.walk(s.db, Registry, span{tableDefinition, []byte(prefix), from}, func(k, v []byte) (bool, error) {
+	err := s.walk(s.db, Registry, span{table: tableDefinition, prefix: []byte(prefix), after: from}, func(k, v []byte) (bool, error) {
 		var def definition
 		if err := json.Unmarshal(v, &def); err != nil {
 			return false, fmt.Errorf("queue %q: %w", k, err)
@@ -364,7 +364,7 @@ func (s *Store) countsOf(sh *shard, q *queueDef, number uint64) (c counts, oldes
 	hint := &q.oldest[sh.number]
 	lower := messageKey(nil, sh.prefix, tableMessage, number, max(c.floor, hint.Load()))
 	upper := messageKey(nil, sh.prefix, tableMessage, number, positionAt(s.clock.now()+1))
-	err = s.walkKeys(s.db, sh, lower, upper, func(k, _ []byte) (bool, error) {
+	err = s.walkKeys(s.db, sh, bounds{lower: lower, upper: upper}, func(k, _ []byte) (bool, error) {
 		hint.Store(positionOf(k))
 		oldest = positionTime(positionOf(k))
 		return false, nil

@@ -50,12 +50,12 @@ func (s *Store) View(shard int, read func(v *View) error) error {
 
 // Scan is Store.Scan of the View.
 func (v *View) Scan(prefix, after []byte, fn func(r Record) bool) error {
-	return v.store.walk(v.snapshot, v.shard.number, span{tableRecord, prefix, after}, eachRecord(fn))
+	return v.store.walk(v.snapshot, v.shard.number, span{table: tableRecord, prefix: prefix, after: after}, eachRecord(fn))
 }
 
 // Counters is Store.Counters of the View.
 func (v *View) Counters(prefix []byte, fn func(key []byte, n int64) bool) error {
-	return v.store.walk(v.snapshot, v.shard.number, span{tableCounter, prefix, nil}, eachCounter(fn))
+	return v.store.walk(v.snapshot, v.shard.number, span{table: tableCounter, prefix: prefix}, eachCounter(fn))
 }
 
 // Messages is Store.Messages of the View.

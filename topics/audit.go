@@ -179,7 +179,7 @@ func causeItems(v *queue.View, add func(b book, item []byte, n int64)) error {
 	return v.Scan([]byte{'x'}, nil, func(r queue.Record) bool {
 		id := causeID(r.Key)
 		add(bookCauses, id[:], -1)
-		add(bookCounts, r.Key[1:len(r.Key)-len(id)-1], -1)
+		add(bookCounts, causeText(r.Key), -1)
 		return true
 	})
 }

@@ -80,7 +80,42 @@ func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
 		return err
 	}
 	p, rev, err := get[Publish](t.store, id.Shard(), publishKey(id))
-	if errors.Is(err, ErrNotFound) || (err == nil && p.Phase != Expanded) {
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	needed := l[Failed]+l[Sent] > 0 // a redrive or a receipt may have it sent again
+	if p.Phase == Completed && !needed {
+		return t.dropContent(ctx, id, rev)
+	}
+	if p.Phase != Expanded {
+		return nil
+	}
+	b := &queue.Batch{}
+	b.Expect(publishKey(id), rev)
+	if !needed {
+		b.Remove(contentKey(id))
+	}
+	p.Phase, p.CompletedAt = Completed, t.store.Now().UTC()
+	put(b, publishKey(id), p)
+	b.Remove(openKey(id))
+	b.Send(retentionQueue, queue.Message{ID: id, At: p.CompletedAt.Add(t.Retention)})
+	t.emitCompleted(b, &p, l)
+	_, err = t.store.Commit(ctx, id.Shard(), b)
+	if err == nil {
+		t.cache.forget(id)
+		t.log.Debug("publish completed", "publish", PublishName(id), "deliveries", l.Sum())
+	}
+	return err
+}
+
+// dropContent removes the content of a publish that was complete before the
+// last evidence came.
+func (t *Topics) dropContent(ctx context.Context, id queue.ID, rev uint64) error {
+	_, err := t.store.Get(id.Shard(), contentKey(id))
+	if errors.Is(err, queue.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
@@ -88,18 +123,9 @@ func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
 	}
 	b := &queue.Batch{}
 	b.Expect(publishKey(id), rev)
-	p.Phase, p.CompletedAt = Completed, t.store.Now().UTC()
-	put(b, publishKey(id), p)
-	b.Remove(openKey(id))
-	if l[Failed] == 0 && l[Sent] == 0 {
-		b.Remove(contentKey(id)) // nobody can need it any more
-	}
-	b.Send(retentionQueue, queue.Message{ID: id, At: p.CompletedAt.Add(t.Retention)})
+	b.Remove(contentKey(id))
 	_, err = t.store.Commit(ctx, id.Shard(), b)
-	if err == nil {
-		t.cache.forget(id)
-		t.log.Debug("publish completed", "publish", PublishName(id), "deliveries", l.Sum())
-	}
+	t.cache.forget(id)
 	return err
 }
 
@@ -123,6 +149,13 @@ func (t *Topics) forgetPublish(ctx context.Context, m queue.Received) error {
 	b.Remove(publishKey(id))
 	b.Remove(contentKey(id))
 	b.RemovePrefix(append([]byte{'l'}, id.Prefix()...))
+	if p.Key != nil {
+		r, rev, err := get[idempotencyRecord](t.store, id.Shard(), p.Key)
+		if err == nil && r.Publish == id { // a later publish may have taken the key
+			b.Expect(p.Key, rev)
+			b.Remove(p.Key)
+		}
+	}
 	_, err = t.store.Commit(ctx, id.Shard(), b)
 	return err
 }

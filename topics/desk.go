@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -27,34 +28,16 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if err != nil {
 		return t.hiccup(e, err)
 	}
-	now := t.store.Now()
-	switch {
-	case l.Control == Stopped:
-		return channels.Delivery{}, channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
-	case l.Control == Paused:
-		return channels.Delivery{}, channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
-	case !l.ExpiresAt.IsZero() && !now.Before(l.ExpiresAt):
-		return channels.Delivery{}, channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
-	case t.maySendAgain(&l.Publish, e):
-		return channels.Delivery{}, channels.Verdict{Action: channels.Hold, Reason: "the store was restored; it may have been sent"}
+	verdict := t.standing(&l.Publish)
+	if verdict.Action == channels.Send && t.maySendAgain(&l.Publish, e) {
+		verdict = channels.Verdict{Action: channels.Hold, Reason: "the store was restored; it may have been sent"}
 	}
-	s, verdict := t.subscriptionFor(l, &r)
 	if verdict.Action != channels.Send {
 		return channels.Delivery{}, verdict
 	}
-	why, err := t.suppressed(l.Publish, s)
-	if err != nil {
-		return t.hiccup(e, err)
-	}
-	if why != "" {
-		return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: why}
-	}
-	redirect := ""
-	if t.Guard != nil {
-		var ok bool
-		if redirect, ok = t.Guard(s.Protocol, s.Endpoint); !ok {
-			return channels.Delivery{}, channels.Verdict{Action: channels.Suppress, Reason: reasonGuard}
-		}
+	s, redirect, verdict := t.recipient(l, &r)
+	if verdict.Action != channels.Send {
+		return channels.Delivery{}, verdict
 	}
 	d, err := t.render(l, s, e, r.Try+1)
 	if err != nil {
@@ -66,10 +49,52 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	return d, channels.Verdict{Action: channels.Send}
 }
 
+// standing tells whether a publish's deliveries may go at all.
+func (t *Topics) standing(p *Publish) channels.Verdict {
+	switch {
+	case p.Control == Stopped:
+		return channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
+	case p.Control == Paused:
+		return channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
+	case !p.ExpiresAt.IsZero() && !t.store.Now().Before(p.ExpiresAt):
+		return channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
+	}
+	return channels.Verdict{}
+}
+
+// recipient finds who a delivery goes to as things stand now, and where the
+// guard sends it instead, or why it may not go.
+func (t *Topics) recipient(l *loaded, r *deliveryRecord) (s Subscription, redirect string, v channels.Verdict) {
+	s, v = t.subscriptionFor(l, r)
+	if v.Action != channels.Send {
+		return s, "", v
+	}
+	why, err := t.suppressed(l.Publish, s)
+	if err != nil {
+		t.log.Error("suppressions could not be read", "publish", l.ID, "error", err)
+		return s, "", t.unread()
+	}
+	if why != "" {
+		return s, "", channels.Verdict{Action: channels.Suppress, Reason: why}
+	}
+	if t.Guard != nil {
+		var ok bool
+		if redirect, ok = t.Guard(s.Protocol, s.Endpoint); !ok {
+			return s, "", channels.Verdict{Action: channels.Suppress, Reason: reasonGuard}
+		}
+	}
+	return s, redirect, v
+}
+
+// unread gives an attempt back after a failed read of the store.
+func (t *Topics) unread() channels.Verdict {
+	return channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
+}
+
 // hiccup gives an entry back after a failed read of the store.
 func (t *Topics) hiccup(e channels.Entry, err error) (channels.Delivery, channels.Verdict) {
 	t.log.Error("hand-off could not read the store", "delivery", e.ID, "error", err)
-	return channels.Delivery{}, channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
+	return channels.Delivery{}, t.unread()
 }
 
 // subscriptionFor finds who a delivery goes to as things stand now.
@@ -83,7 +108,7 @@ func (t *Topics) subscriptionFor(l *loaded, r *deliveryRecord) (Subscription, ch
 	case errors.Is(err, ErrNotFound):
 		return s, channels.Verdict{Action: channels.Cancel, Reason: "subscription deleted"}
 	case err != nil:
-		return s, channels.Verdict{Action: channels.Retry, At: t.store.Now().Add(time.Second), Free: true, Reason: "store"}
+		return s, t.unread()
 	case s.Disabled != "":
 		return s, channels.Verdict{Action: channels.DeadLetter, Reason: "endpoint disabled"}
 	}
@@ -166,6 +191,7 @@ func (t *Topics) move(b *queue.Batch, id queue.ID, r *deliveryRecord, c command)
 
 // set writes a delivery's new state with everything that hangs on it.
 func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
+	from := *r
 	if r.State != to {
 		b.Add(ledgerKey(id, r.State), -1)
 		b.Add(ledgerKey(id, to), 1)
@@ -174,21 +200,23 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 		r.Waiting = false
 		b.Add(waitingKey(id), -1)
 	}
+	r.State, r.At = to, t.store.Now().UTC()
 	switch {
-	case r.State == Failed && to != Failed:
-		t.dropCause(b, r, id)
-	case to == Failed && r.State != Failed:
+	case from.State == Failed && to != Failed:
+		t.dropCause(b, &from, id)
+	case to == Failed && from.State != Failed:
 		t.addCause(b, r, id)
+		if l, err := t.load(id); err == nil {
+			t.emitFailed(b, &l.Publish, id, r)
+		}
 	}
 	switch {
 	case to == Held:
 		b.Put(heldKey(id), []byte{})
-	case r.State == Held:
+	case from.State == Held:
 		b.Remove(heldKey(id))
 	}
-	from := r.State
-	r.State, r.At = to, t.store.Now().UTC()
-	t.countMove(b, id, r, from)
+	t.countMove(b, id, r, from.State)
 	put(b, deliveryKey(id), r)
 }
 
@@ -249,8 +277,9 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 	case channels.Hold:
 		return t.move(b, e.ID, r, cmdHold)
 	default:
-		if o.Err == nil {
-			r.Kind, r.Code = channels.Rejected.String(), v.Reason
+		if o.Err == nil { // what was wrong is in the reason; its first words are the cause
+			what, _, _ := strings.Cut(v.Reason, ":")
+			r.Kind, r.Code = channels.Rejected.String(), what
 		}
 		t.consequences(e, r, o.Err)
 		return t.move(b, e.ID, r, cmdFail)
@@ -285,9 +314,11 @@ func (t *Topics) requeue(b *queue.Batch, e channels.Entry, r *deliveryRecord, v 
 
 // addAttempt notes a failed attempt.
 func (t *Topics) addAttempt(b *queue.Batch, e channels.Entry, r *deliveryRecord, o channels.Outcome) {
-	r.Kind, r.Code = o.Err.Kind.String(), o.Err.Code
-	if r.Code == "" && o.Err.Status != 0 {
-		r.Code = statusCode(o.Err.Status)
+	if r.State != Failed { // a dead letter keeps the cause it is filed under
+		r.Kind, r.Code = o.Err.Kind.String(), causeCode(o.Err.Code)
+		if r.Code == "" && o.Err.Status != 0 {
+			r.Code = statusCode(o.Err.Status)
+		}
 	}
 	r.Failures++
 	text := o.Err.Error()

@@ -74,7 +74,7 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 
 // again tells whether a delivery that a provider reports failed is tried anew.
 func (t *Topics) again(r *deliveryRecord, err *channels.Error) bool {
-	if r.State != Sent && r.State != UncertainS {
+	if r.State != Sent && r.State != Uncertain {
 		return false
 	}
 	return (err.Kind == channels.Temporary || err.Kind == channels.Throttled) && r.Try < max(err.MaxTries, 1)
@@ -87,6 +87,11 @@ func (t *Topics) resend(ctx context.Context, b *queue.Batch, id queue.ID, r *del
 		return err
 	}
 	b.Send(channels.QueueName(r.Account, l.Lane), queue.Message{ID: id, Group: r.Group, At: t.store.Now().Add(wait)})
+	if r.State == Sent { // its publish may be complete
+		if err := t.reopen(b, id); err != nil {
+			return err
+		}
+	}
 	if err := t.move(b, id, r, cmdResend); err != nil {
 		return err
 	}
@@ -126,7 +131,7 @@ func (t *Topics) onUncertain(id queue.ID, protocol string) OnUncertain {
 func (t *Topics) settleUncertain(ctx context.Context, m queue.Received) error {
 	key := deliveryKey(m.ID)
 	r, rev, err := get[deliveryRecord](t.store, m.ID.Shard(), key)
-	if errors.Is(err, ErrNotFound) || (err == nil && r.State != UncertainS) {
+	if errors.Is(err, ErrNotFound) || (err == nil && r.State != Uncertain) {
 		return t.discard(ctx, m)
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // Run works in the background until ctx ends: it expands broadcasts, fires
 // scheduled publishes, settles uncertain deliveries, redrives, completes
-// publishes and audits. It returns the first error that is not ctx's.
+// publishes, publishes events and audits. It returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
 	if err := t.finishRelease(ctx); err != nil {
 		return err
@@ -22,13 +22,14 @@ func (t *Topics) Run(ctx context.Context) error {
 		expandQueue:    t.expand,
 		scheduleQueue:  t.fire,
 		uncertainQueue: t.settleUncertain,
-		redriveQueue:   t.redriveStep,
+		redriveQueue:   t.redriveOn,
 		retentionQueue: t.forgetPublish,
 	} {
 		g.Go(func() error { return t.work(ctx, name, work) })
 	}
 	g.Go(func() error { return t.complete(ctx) })
 	g.Go(func() error { return t.audit(ctx) })
+	g.Go(func() error { return t.publishNotes(ctx) })
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil

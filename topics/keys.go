@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -21,7 +24,8 @@ import (
 //	h id16            held delivery           (empty)
 //	a id16 try32      failed attempt          (FailedAttempt)
 //	o id12            publish not yet complete (empty)
-//	x cause 0 id16    dead letter by cause    (empty)
+//	x cause 0 at64 id16  dead letter by cause and time of failure (empty)
+//	r id16            redrive                 (redriveRecord; in shard 0)
 //	i hash32          idempotency key         (idempotencyRecord)
 //
 // Counters:
@@ -29,6 +33,7 @@ import (
 //	l id12 state      ledger: deliveries in that state
 //	w id12            of the queued ones, those waiting for a retry
 //	x cause           dead letters of that cause
+//	r id16 what       deliveries a redrive queued again or skipped
 //
 // Records of the registry, behind "ACCOUNT/REGION/":
 //
@@ -38,6 +43,7 @@ import (
 //	n/id32                           topic of a subscription id
 //	m/NAME/version, m/NAME           template version, latest version
 //	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
+//	v/id32                           event not yet published (of the gateway itself)
 //	k/unsubscribe                    key of unsubscribe links (gateway/callback; the default owner's)
 func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
 func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }
@@ -62,10 +68,37 @@ func causeCounter(cause string) []byte { return append([]byte{'x'}, cause...) }
 
 func causePrefix(cause string) []byte { return append(causeCounter(cause), 0) }
 
-func causeKey(cause string, id queue.ID) []byte { return append(causePrefix(cause), id[:]...) }
+func causeKey(cause string, at time.Time, id queue.ID) []byte {
+	key := binary.BigEndian.AppendUint64(causePrefix(cause), uint64(at.UnixMilli()))
+	return append(key, id[:]...)
+}
 
-func idempotencyKey(o Owner, key string) []byte {
-	sum := sha256.Sum256([]byte(o.prefix() + key))
+// causeID, causeText and causeTime read a key of causeKey.
+func causeID(key []byte) (id queue.ID) {
+	copy(id[:], key[len(key)-len(id):])
+	return id
+}
+
+func causeText(key []byte) []byte { return key[1 : len(key)-len(queue.ID{})-8-1] }
+
+func causeTime(key []byte) time.Time {
+	at := key[len(key)-len(queue.ID{})-8:]
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(at))).UTC()
+}
+
+func redriveKey(id queue.ID) []byte { return append([]byte{'r'}, id[:]...) }
+
+// What a redrive counts.
+const (
+	redriveQueued  = 'q'
+	redriveSkipped = 's'
+)
+
+func redriveCounter(id queue.ID, what byte) []byte { return append(redriveKey(id), what) }
+
+// idempotencyKey is scoped to the group, as that decides the shard.
+func idempotencyKey(req Request) []byte {
+	sum := sha256.Sum256([]byte(req.Owner.prefix() + req.Group + "\x00" + req.IdempotencyKey))
 	return append([]byte{'i'}, sum[:]...)
 }
 
@@ -143,6 +176,18 @@ func (c Cause) text() string {
 
 func causeOf(r *deliveryRecord) string {
 	return Cause{Protocol: r.Protocol, Account: r.Account, Kind: r.Kind, Code: r.Code}.text()
+}
+
+// causeCode bounds what a provider calls a failure, so that it can be part of a
+// key, and of a list that stays short.
+func causeCode(code string) string {
+	code = strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError {
+			return '?'
+		}
+		return r
+	}, code)
+	return strings.ToValidUTF8(code[:min(len(code), 100)], "")
 }
 
 func checkLane(l channels.Lane) error {

@@ -17,7 +17,7 @@ const (
 	Queued     State = iota + 1 // waiting for its turn, or for a retry
 	Held                        // its publish is paused, or the store was restored
 	Sending                     // an attempt is being made
-	UncertainS                  // it may have been sent; waits for evidence
+	Uncertain                   // it may have been sent; waits for evidence
 	Sent                        // accepted by the provider, not yet known to be delivered
 	Delivered                   // the endpoint has it
 	Failed                      // dead letter
@@ -96,12 +96,12 @@ var commands = map[command]map[State]State{
 	cmdGiveBack:  {Sending: Queued, Queued: Queued},
 	cmdHold:      {Queued: Held},
 	cmdRelease:   {Held: Queued},
-	cmdUnsure:    {Sending: UncertainS},
-	cmdResend:    {UncertainS: Queued, Sent: Queued},
+	cmdUnsure:    {Sending: Uncertain},
+	cmdResend:    {Uncertain: Queued, Sent: Queued},
 	cmdRedrive:   {Failed: Queued},
 	cmdSent:      {Sending: Sent},
 	cmdDelivered: {Sending: Delivered},
-	cmdFail:      {Sending: Failed, Queued: Failed, UncertainS: Failed},
+	cmdFail:      {Sending: Failed, Queued: Failed, Uncertain: Failed},
 	cmdSuppress:  {Queued: Suppressed, Held: Suppressed},
 	cmdExpire:    {Queued: Expired, Sending: Expired, Held: Expired},
 	cmdCancel:    {Queued: Cancelled, Held: Cancelled},
@@ -120,7 +120,7 @@ func (s State) follow(c command) (State, error) {
 
 // ranks order the states that evidence can raise a delivery to. Evidence of
 // the current try is applied only if its rank is higher.
-var ranks = map[State]int{Sending: 1, UncertainS: 2, Sent: 3, Failed: 4, Delivered: 5}
+var ranks = map[State]int{Sending: 1, Uncertain: 2, Sent: 3, Failed: 4, Delivered: 5}
 
 // evidenceRaises tells whether evidence of the same try for state to is
 // applied to a delivery in state from.
@@ -141,7 +141,7 @@ func (l Ledger) Sum() int64 {
 }
 
 // Open is the number of deliveries not final.
-func (l Ledger) Open() int64 { return l[Queued] + l[Held] + l[Sending] + l[UncertainS] }
+func (l Ledger) Open() int64 { return l[Queued] + l[Held] + l[Sending] + l[Uncertain] }
 
 // ledger reads the counters of a publish.
 func (t *Topics) ledger(id queue.ID) (Ledger, error) {

@@ -97,7 +97,7 @@ func (m *metrics) accepted(bytes int) {
 // countMove has a delivery counted, once b is committed, that moved here from
 // another state.
 func (t *Topics) countMove(b *queue.Batch, id queue.ID, r *deliveryRecord, from State) {
-	if r.State == from || !r.State.Final() && r.State != UncertainS {
+	if r.State == from || !r.State.Final() && r.State != Uncertain {
 		return
 	}
 	var p *Publish
@@ -127,7 +127,7 @@ func (t *Topics) count(b *queue.Batch, r deliveryRecord, p *Publish) {
 
 func (m *metrics) reached(channel string, r *deliveryRecord) {
 	switch r.State {
-	case UncertainS:
+	case Uncertain:
 		m.uncertain.WithLabelValues(channel).Inc()
 	case Failed:
 		m.deadLettered.WithLabelValues(channel, cmp.Or(r.Kind, channels.Temporary.String())).Inc()

@@ -77,7 +77,7 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 	if req.IdempotencyKey == "" {
 		return Publish{}, 0, nil
 	}
-	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req.Owner, req.IdempotencyKey))
+	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req))
 	if errors.Is(err, ErrNotFound) {
 		return Publish{}, 0, nil
 	}
@@ -88,6 +88,9 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 		return Publish{}, rev, ErrIdempotencyMismatch
 	}
 	p, _, err := get[Publish](t.store, shard, publishKey(r.Publish))
+	if errors.Is(err, ErrNotFound) { // its ledger is not kept any more
+		err = nil
+	}
 	return p, rev, err
 }
 
@@ -106,6 +109,9 @@ func (t *Topics) check(req *Request) (content, error) {
 		return c, invalid("topic", "name either a topic or one endpoint (to)")
 	}
 	if req.Topic != "" {
+		if err := checkNotReserved("topic", req.Topic); err != nil {
+			return c, err
+		}
 		if _, err := t.Topic(req.Owner, req.Topic); err != nil {
 			return c, err
 		}
@@ -187,9 +193,9 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	b := &queue.Batch{}
 	b.Intake()
 	if req.IdempotencyKey != "" {
-		key := idempotencyKey(req.Owner, req.IdempotencyKey)
-		b.Expect(key, keyRevision)
-		put(b, key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
+		p.Key = idempotencyKey(req)
+		b.Expect(p.Key, keyRevision)
+		put(b, p.Key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
 	}
 	put(b, contentKey(p.ID), c)
 	b.Put(openKey(p.ID), []byte{})
@@ -278,13 +284,14 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	id := p.ID.WithOrdinal(p.Next)
 	p.Next++
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
-	if s.Protocol == SQS && s.Account == localQueue {
+	if r.local() {
 		if _, err := t.store.Queue(s.Endpoint); err != nil {
-			r.State, r.Kind, r.Code = Failed, channels.EndpointGone.String(), "no_queue"
+			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), "no_queue", t.store.Now().UTC()
 			t.addCause(b, &r, id)
+			t.emitFailed(b, p, id, &r)
 		} else {
 			r.State = Delivered
-			b.Send(s.Endpoint, queue.Message{ID: id, Group: c.Group, DedupID: id.Hex(), Body: t.queueBody(p, c, s, id)})
+			t.intoQueue(b, p, c, s, id)
 		}
 		t.count(b, r, p)
 	} else {
@@ -292,4 +299,9 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	}
 	put(b, deliveryKey(id), r)
 	b.Add(ledgerKey(id, r.State), 1)
+}
+
+// intoQueue sends the message itself to a queue of this gateway.
+func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
+	b.Send(s.Endpoint, queue.Message{ID: id, Group: c.Group, DedupID: id.Hex(), Body: t.queueBody(p, c, s, id)})
 }

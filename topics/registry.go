@@ -17,6 +17,9 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 	if err := checkName("name", topic.Name); err != nil {
 		return Topic{}, err
 	}
+	if err := checkNotReserved("name", topic.Name); err != nil {
+		return Topic{}, err
+	}
 	switch topic.OnUncertain {
 	case OnUncertainDefault, Resend, HoldUncertain, DropUncertain:
 	default:
@@ -43,6 +46,9 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 
 // Topic looks a topic up.
 func (t *Topics) Topic(o Owner, name string) (Topic, error) {
+	if name == EventsTopic {
+		return Topic{Name: EventsTopic, DisplayName: "Status events"}, nil
+	}
 	topic, _, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
 	if errors.Is(err, ErrNotFound) {
 		return Topic{}, fmt.Errorf("topic %q: %w", name, ErrNotFound)
@@ -76,6 +82,9 @@ func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
 // DeleteTopic removes a topic and its subscriptions. Deliveries under way go
 // on for endpoints already handed over; the others end as cancelled.
 func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
+	if err := checkNotReserved("topic", name); err != nil {
+		return err
+	}
 	if _, err := t.Topic(o, name); err != nil {
 		return err
 	}
@@ -104,54 +113,107 @@ func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
 // returned with its first subscription; a disabled one is enabled again.
 // Durable on return.
 func (t *Topics) Subscribe(ctx context.Context, o Owner, s Subscription) (Subscription, error) {
-	b := &queue.Batch{}
-	s, old, err := t.subscribe(b, o, s)
-	if err != nil || old {
+	if _, err := t.Topic(o, s.Topic); err != nil {
 		return s, err
 	}
-	if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
-		if errors.Is(err, queue.ErrConflict) { // subscribed at the same moment
-			return t.Subscribe(ctx, o, s)
+	for {
+		w := subscribing{Topics: t, owner: o}
+		made, err := w.add(s)
+		if err != nil || w.b.Len() == 0 {
+			return made, err
 		}
-		return Subscription{}, err
+		_, err = t.store.Commit(ctx, queue.Registry, &w.b)
+		if errors.Is(err, queue.ErrConflict) {
+			continue // subscribed at the same moment
+		}
+		return made, err
 	}
-	return s, nil
 }
 
-// subscribe checks a subscription and adds its writes to b; old tells that it
-// exists as it is.
-func (t *Topics) subscribe(b *queue.Batch, o Owner, s Subscription) (_ Subscription, old bool, err error) {
-	if _, err := t.Topic(o, s.Topic); err != nil {
-		return s, false, err
+// SubscribeAll is Subscribe for many of one topic: the good ones are made in
+// one write, whatever the others are. Errs has what was wrong with each; err is
+// the store's word on all that are not made.
+func (t *Topics) SubscribeAll(ctx context.Context, o Owner, topic string, all []Subscription) (made []Subscription, errs []error, err error) {
+	if _, err := t.Topic(o, topic); err != nil {
+		return nil, nil, err
 	}
-	to, end, err := t.resolve(o, Target{Protocol: s.Protocol, Endpoint: s.Endpoint, Account: s.Account}, "")
+	made, errs = make([]Subscription, len(all)), make([]error, len(all))
+	w := subscribing{Topics: t, owner: o, added: map[string]Subscription{}}
+	for i, s := range all {
+		s.Topic = topic
+		made[i], errs[i] = w.add(s)
+	}
+	if w.b.Len() == 0 {
+		return made, errs, nil
+	}
+	_, err = t.store.Commit(ctx, queue.Registry, &w.b)
+	if !errors.Is(err, queue.ErrConflict) && !errors.Is(err, queue.ErrInvalid) {
+		return made, errs, err
+	}
+	for i, s := range all { // one was subscribed at the same moment, or they are too large together
+		if errs[i] == nil {
+			s.Topic = topic
+			if made[i], err = t.Subscribe(ctx, o, s); err != nil {
+				return made, errs, err
+			}
+		}
+	}
+	return made, errs, nil
+}
+
+// subscribing gathers subscriptions for one write.
+type subscribing struct {
+	*Topics
+	owner Owner
+	b     queue.Batch
+	added map[string]Subscription // by unique key; nil if there is only one
+}
+
+// add checks a subscription and adds its writes, unless it is there already.
+func (w *subscribing) add(s Subscription) (Subscription, error) {
+	to, end, err := w.resolve(w.owner, Target{Protocol: s.Protocol, Endpoint: s.Endpoint, Account: s.Account}, "")
 	if err != nil {
-		return s, false, err
+		return s, err
+	}
+	if len(s.Recipient) > maxRecipient {
+		return s, invalid("recipient", fmt.Sprintf("must be at most %d bytes", maxRecipient))
 	}
 	s.Endpoint, s.Group, s.Account = end.Address, end.Group, to.Account
-	unique := endpointKey(o, s.Topic, s.Protocol, s.Account, s.Endpoint)
-	id, _, err := get[queue.ID](t.store, queue.Registry, unique)
-	if err == nil {
-		first, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(o, s.Topic, id))
-		if err != nil || first.Disabled == "" {
-			return first, err == nil, err
-		}
-		first.Disabled = ""
-		first.Created = t.store.Now().UTC() // registered anew: newer than the evidence against it
-		put(b, subscriptionKey(o, s.Topic, id), first)
-		return first, false, nil
+	unique := endpointKey(w.owner, s.Topic, s.Protocol, s.Account, s.Endpoint)
+	if first, ok := w.added[string(unique)]; ok {
+		return first, nil
 	}
-	if !errors.Is(err, ErrNotFound) {
-		return s, false, err
+	id, _, err := get[queue.ID](w.store, queue.Registry, unique)
+	switch {
+	case err == nil:
+		s, err = w.again(s.Topic, id)
+	case errors.Is(err, ErrNotFound):
+		err = nil
+		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
+		w.b.Expect(unique, 0)
+		put(&w.b, unique, s.ID)
+		put(&w.b, subscriptionTopicKey(w.owner, s.ID), s.Topic)
+		put(&w.b, subscriptionKey(w.owner, s.Topic, s.ID), s)
 	}
-	s.ID = t.store.NewID(0)
-	s.Created = t.store.Now().UTC()
-	b.Expect(unique, 0)
-	put(b, unique, s.ID)
-	put(b, subscriptionTopicKey(o, s.ID), s.Topic)
-	put(b, subscriptionKey(o, s.Topic, s.ID), s)
-	return s, false, nil
+	if err == nil && w.added != nil {
+		w.added[string(unique)] = s
+	}
+	return s, err
 }
+
+// again is the subscription an endpoint has; one that was disabled is enabled.
+func (w *subscribing) again(topic string, id queue.ID) (Subscription, error) {
+	first, _, err := get[Subscription](w.store, queue.Registry, subscriptionKey(w.owner, topic, id))
+	if err == nil && first.Disabled != "" {
+		first.Disabled = ""
+		first.Created = w.store.Now().UTC() // registered anew: newer than the evidence against it
+		put(&w.b, subscriptionKey(w.owner, topic, id), first)
+	}
+	return first, err
+}
+
+// maxRecipient bounds the name of a person, in bytes.
+const maxRecipient = 256
 
 // localQueue is the account of a queue of this gateway.
 const localQueue = ""
@@ -273,6 +335,12 @@ func (t *Topics) disable(ctx context.Context, o Owner, topic string, id queue.ID
 	b := &queue.Batch{}
 	b.Expect(key, rev)
 	put(b, key, s)
+	if topic != EventsTopic {
+		t.note(b, o, Event{
+			Event: EndpointDisabled, Topic: topic, Subscription: SubscriptionName(id), Protocol: s.Protocol, Account: s.Account,
+			Kind: err.Kind.String(), Code: err.Code,
+		})
+	}
 	b.After(func() { t.m.disabled.WithLabelValues(accountProtocol(s.Protocol), err.Kind.String()).Inc() })
 	_, e = t.store.Commit(ctx, queue.Registry, b)
 	return e

@@ -15,6 +15,9 @@ func PublishName(id queue.ID) string { return "pub_" + id.WithOrdinal(0).Hex() }
 // DeliveryName is a delivery's id as the native API and webhooks show it.
 func DeliveryName(id queue.ID) string { return "dlv_" + id.Hex() }
 
+// SubscriptionName is the native form of a subscription's id.
+func SubscriptionName(id queue.ID) string { return "sub_" + id.Hex() }
+
 func statusCode(status int) string { return strconv.Itoa(status) }
 
 // render makes the delivery a channel sends.
@@ -30,7 +33,7 @@ func (t *Topics) render(l *loaded, s Subscription, e channels.Entry, try int) (c
 		Group: l.content.Group, CollapseID: l.content.CollapseID, Secrets: s.Secrets,
 	}
 	if !s.ID.IsZero() {
-		d.Subscription = "sub_" + s.ID.Hex()
+		d.Subscription = SubscriptionName(s.ID)
 	}
 	if c.Payload == nil && machine(s.Protocol) {
 		d.Content.Payload, d.Content.ContentType = payload(l.Publish, &l.content, s, e.ID, c)

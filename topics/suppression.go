@@ -40,6 +40,9 @@ func (t *Topics) Suppress(ctx context.Context, o Owner, s Suppression) (Suppress
 	s.Created = t.store.Now().UTC()
 	b := &queue.Batch{}
 	put(b, suppressionKey(o, s), s)
+	t.note(b, o, Event{
+		Event: SuppressionAdded, Protocol: s.Protocol, Endpoint: s.Endpoint, Topic: s.Topic, Lane: s.Lane, Reason: s.Reason,
+	})
 	_, err = t.store.Commit(ctx, queue.Registry, b)
 	return s, err
 }

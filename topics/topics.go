@@ -115,6 +115,7 @@ type Topics struct {
 
 	cache     publishCache
 	templates templateCache
+	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time
 

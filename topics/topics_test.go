@@ -73,8 +73,10 @@ func open(t *testing.T, fs vfs.FS) *bench {
 	store, err := queue.Open("store", queue.Options{FS: fs, Shards: 2})
 	require.NoError(t, err)
 	b := &bench{t: t, store: store, sms: &provider{calls: map[string]int{}}, hook: &provider{calls: map[string]int{}}}
-	b.pool = channels.NewPool(channels.PoolOptions{Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }})
-	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500})
+	b.pool = channels.NewPool(channels.PoolOptions{
+		Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }, Changed: func(s channels.AccountState) { b.AccountChanged(s) },
+	})
+	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour})
 	require.NoError(t, err)
 	b.pool.SetDesk(b.Topics)
 	for _, a := range []channels.AccountOptions{
@@ -198,11 +200,11 @@ func TestRetryDeadLetterAndRedrive(t *testing.T) {
 	require.Equal(t, topics.Cause{Protocol: "https", Account: "webhook/main", Kind: "temporary", Code: "500"}, dead[0].Cause)
 
 	b.hook.script(nil)
-	dry, err := b.Redrive(t.Context(), topics.Redrive{Cause: dead[0].Cause, Rate: 100, DryRun: true})
+	plan, err := b.PlanRedrive(dead[0].Cause)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, dry.Count)
+	require.EqualValues(t, 1, plan.Count)
 	require.Equal(t, 3, b.hook.count("https://a/"), "a dry run sends nothing")
-	_, err = b.Redrive(t.Context(), topics.Redrive{Cause: dead[0].Cause, Rate: 100})
+	_, err = b.Redrive(t.Context(), dead[0].Cause, 100)
 	require.NoError(t, err)
 	b.until(func() bool { return b.hook.count("https://a/") == 4 })
 	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(id))
@@ -270,7 +272,7 @@ func TestUncertainIsHeldForEvidence(t *testing.T) {
 	b.until(func() bool {
 		st, err := b.Status(owner, id)
 		require.NoError(t, err)
-		return st.Ledger[topics.UncertainS] == 1
+		return st.Ledger[topics.Uncertain] == 1
 	})
 	applied, err := b.Observe(t.Context(), topics.Evidence{Delivery: id.WithOrdinal(1), Try: 1, State: topics.Delivered})
 	require.NoError(t, err)
@@ -313,7 +315,7 @@ func TestRestartTurnsBegunAttemptsUncertain(t *testing.T) {
 	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(hook))
 	st, err := b.Status(owner, sms)
 	require.NoError(t, err)
-	require.Equal(t, topics.Ledger{topics.UncertainS: 1}, st.Ledger)
+	require.Equal(t, topics.Ledger{topics.Uncertain: 1}, st.Ledger)
 	require.Zero(t, b.sms.count("+1"), "not sent again")
 }
 
@@ -342,24 +344,6 @@ func TestPauseResumeCancel(t *testing.T) {
 	require.NoError(t, err)
 	b.settle(later)
 	require.Zero(t, b.sms.count("+2"))
-}
-
-func TestIdempotencyKey(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	r := topics.Request{Owner: owner, To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x", IdempotencyKey: "k"}
-	first, replayed, err := b.Publish(t.Context(), r)
-	require.NoError(t, err)
-	require.False(t, replayed)
-	b.settle(first.ID)
-	second, replayed, err := b.Publish(t.Context(), r)
-	require.NoError(t, err)
-	require.True(t, replayed)
-	require.Equal(t, first.ID, second.ID)
-	r.Message = "y"
-	_, _, err = b.Publish(t.Context(), r)
-	require.ErrorIs(t, err, topics.ErrIdempotencyMismatch)
-	require.Equal(t, 1, b.sms.count("+1"))
 }
 
 func TestTemplates(t *testing.T) {

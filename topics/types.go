@@ -98,7 +98,9 @@ type Request struct {
 	SendAt          time.Time
 	Group           string // FIFO group or tenant, for queues
 	CollapseID      string
-	// IdempotencyKey makes a repeat within the TTL return the first publish.
+	// IdempotencyKey makes a repeat within the TTL, and while its ledger is kept,
+	// return the first publish. It is scoped to the owner and the group: with
+	// another group it is another key.
 	IdempotencyKey string
 }
 
@@ -144,6 +146,8 @@ type Publish struct {
 	Cursor []byte `json:"cursor,omitempty"`
 	// Next is the ordinal of the next delivery.
 	Next uint32 `json:"next"`
+	// Key is the record of its Idempotency-Key, if it came with one.
+	Key []byte `json:"key,omitempty"`
 }
 
 // content is what a publish says, kept apart from its record.
@@ -177,6 +181,9 @@ type deliveryRecord struct {
 	Provider string    `json:"id,omitempty"` // the provider's id
 	Failures int       `json:"f,omitempty"`  // attempts recorded as failed
 }
+
+// local tells whether the delivery is for a queue of this gateway.
+func (r *deliveryRecord) local() bool { return r.Protocol == SQS && r.Account == localQueue }
 
 // Delivery is one publish for one endpoint, as the API shows it.
 type Delivery struct {

@@ -2,9 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fanfare-gateway/fanfare/gateway/rest"
 )
 
 func dlqCommand() *cobra.Command {
@@ -18,6 +22,10 @@ func dlqCommand() *cobra.Command {
 		path: pathOf("dead-letters"), key: "dead_letters", whole: true,
 		columns: []string{"count", "protocol", "account", "kind", "code", "first", "last", "action"},
 	}
+	redrives := listing{
+		path: pathOf("redrives"), key: "redrives", whole: true,
+		columns: []string{"id", "state", "done", "skipped", "total", "rate", "created", "ended"},
+	}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "Show failed deliveries by cause, and what to do", Args: cobra.NoArgs,
@@ -25,6 +33,18 @@ func dlqCommand() *cobra.Command {
 			RunE:    func(cmd *cobra.Command, _ []string) error { return o.list(cmd, l) },
 		},
 		redriveCommand(&o),
+		&cobra.Command{
+			Use: "redrives", Short: "Show redrives and how far they are, newest first", Args: cobra.NoArgs,
+			Example: "  fanfare dlq redrives",
+			RunE:    func(cmd *cobra.Command, _ []string) error { return o.list(cmd, redrives) },
+		},
+		&cobra.Command{
+			Use: "cancel ID", Short: "Cancel a redrive: what it has queued goes on", Args: cobra.ExactArgs(1),
+			Example: "  fanfare dlq cancel red_019f3a",
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return o.do(cmd, http.MethodDelete, pathOf("redrives", args[0]), "cancelled "+args[0])
+			},
+		},
 	)
 	return cmd
 }
@@ -76,17 +96,24 @@ func (o *remote) redrive(cmd *cobra.Command, in object) error {
 	if p.json {
 		return p.raw(answer)
 	}
-	var out struct {
-		Count  int64 `json:"count"`
-		DryRun bool  `json:"dry_run"`
-	}
+	var out rest.RedriveAnswer
 	if err := json.Unmarshal(answer, &out); err != nil {
 		return err
 	}
-	if out.DryRun {
-		p.say("%d would be queued again", out.Count)
+	if !out.DryRun {
+		p.say("%s: %d are being queued again, %v a second", out.ID, out.Count, in["rate"])
 		return nil
 	}
-	p.say("%d are being queued again, %v a second", out.Count, in["rate"])
+	var again, stay int64
+	for _, n := range out.Lanes {
+		again += n
+	}
+	for _, n := range out.Skip {
+		stay += n
+	}
+	p.say("of %d, %d were examined: %d would be queued again, %d left as they are", out.Count, out.Examined, again, stay)
+	for _, why := range slices.Sorted(maps.Keys(out.Skip)) {
+		p.say("%d\t%s", out.Skip[why], why)
+	}
 	return nil
 }

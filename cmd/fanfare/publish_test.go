@@ -147,12 +147,29 @@ func TestDeadLetters(t *testing.T) {
 	require.Contains(t, g.do("dlq", "list"), "1\tsms\ttwilio/sandbox\trejected\t21617\t")
 	require.Equal(t, "21617", g.docs("dlq", "list")[0]["code"])
 	redrive := []string{"dlq", "redrive", "--protocol", "sms", "--account", "twilio/sandbox", "--kind", "rejected", "--code", "21617"}
-	require.Equal(t, "1 would be queued again\n", g.do(append(redrive, "--dry-run")...))
-	require.Equal(t, []map[string]any{{"count": 1.0, "dry_run": true}}, g.docs(append(redrive, "--dry-run")...))
+	require.Equal(t, "of 1, 1 were examined: 1 would be queued again, 0 left as they are\n", g.do(append(redrive, "--dry-run")...))
+	require.Equal(t, 1.0, g.docs(append(redrive, "--dry-run")...)[0]["count"])
 	g.fails(exitFailed, "fanfare: rate: ", append(redrive, "--rate", "0")...)
 	g.fails(exitFailed, "not found", append(redrive, "--code", "1")...)
-	require.Equal(t, "1 are being queued again, 100 a second\n", g.do(append(redrive, "--rate", "100")...))
+	require.Regexp(t, `^red_\w+: 1 are being queued again, 100 a second\n$`, g.do(append(redrive, "--rate", "100")...))
 	g.await(sandbox.ProviderTwilio, "+15005550102")
+	g.fails(exitFailed, "id: must be red_", "dlq", "cancel", "red_1")
+	require.Eventually(t, func() bool { return g.docs("dlq", "redrives")[0]["state"] == "done" }, 10*time.Second, 10*time.Millisecond)
+	id, _ := g.docs("dlq", "redrives")[0]["id"].(string)
+	g.fails(exitFailed, "the redrive has ended", "dlq", "cancel", id)
+}
+
+func TestARedriveIsCancelled(t *testing.T) {
+	t.Parallel()
+	g := serving(t, t.TempDir(), nil)
+	for _, phone := range []string{"sms:+15005550102", "sms:+15005550103", "sms:+15005550104"} {
+		g.sb.Script(sandbox.ProviderTwilio, strings.TrimPrefix(phone, "sms:"), sandbox.Answer{Code: "21617"})
+		g.ask("publish", "--to", phone, "--message", "x", "--wait")
+	}
+	g.do("dlq", "redrive", "--protocol", "sms", "--account", "twilio/sandbox", "--kind", "rejected", "--code", "21617", "--rate", "1")
+	id, _ := g.docs("dlq", "redrives")[0]["id"].(string)
+	require.Equal(t, "cancelled "+id+"\n", g.do("dlq", "cancel", id))
+	require.Contains(t, g.do("dlq", "redrives"), id+"\tcancelled\t")
 }
 
 func TestQueues(t *testing.T) {

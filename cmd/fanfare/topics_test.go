@@ -81,7 +81,7 @@ func TestImport(t *testing.T) {
 	require.Regexp(t, `^line 1: endpoint: want .*\nline 2: must be one JSON object\nfanfare: 2 of 3 lines were refused\n$`, stderr)
 	g.fails(exitFailed, `topic "none": not found`, "subscriptions", "import", "none", file)
 	long := writeFile(t, "long.ndjson", "{}\n"+strings.Repeat("x", 1<<20+1))
-	g.fails(exitFailed, "after line 1: the rest was not read: a line must be at most 1048576 bytes", "subscriptions", "import", "alerts", long)
+	g.fails(exitFailed, "after line 1: the rest was not read: a line must be at most 65536 bytes", "subscriptions", "import", "alerts", long)
 }
 
 func TestImportOnATerminal(t *testing.T) {

@@ -68,12 +68,16 @@ func (a *api) recovered(next http.Handler) http.Handler {
 // begun knows whether an answer has begun.
 type begun struct {
 	http.ResponseWriter
-	wrote bool
+	wrote   bool
+	instead int // the status to answer with, if not 0
 }
 
 // WriteHeader is http.ResponseWriter.
 func (b *begun) WriteHeader(status int) {
 	b.wrote = true
+	if b.instead != 0 {
+		status = b.instead
+	}
 	b.ResponseWriter.WriteHeader(status)
 }
 

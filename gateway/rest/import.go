@@ -13,18 +13,15 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 const (
-	importRoute  = "POST /v1/topics/{topic}/subscriptions/import"
-	importChunk  = 250     // lines that are subscribed together; divides 1000
-	importAtOnce = 64      // of them at the same time: they share the store's syncs
-	importLine   = 1 << 20 // most bytes of a line
-	ndjson       = "application/x-ndjson"
+	importRoute = "POST /v1/topics/{topic}/subscriptions/import"
+	importChunk = 500      // lines that are one write; divides 1000
+	importLine  = 64 << 10 // most bytes of a line
+	ndjson      = "application/x-ndjson"
 )
 
 // ImportLine is a line of an import's answer: what was wrong with a line, a
@@ -114,17 +111,77 @@ type importing struct {
 // subscribe takes the next lines. An error is the store's: it ends the import.
 func (i *importing) subscribe(ctx context.Context, chunk [][]byte) error {
 	answers := make([]ImportLine, len(chunk))
-	var g errgroup.Group
-	g.SetLimit(importAtOnce)
+	var good []topics.Subscription
+	var from []int // the line of each
 	for n, line := range chunk {
-		g.Go(func() (err error) {
-			answers[n], err = i.line(ctx, line)
-			return err
-		})
+		s, ok := i.parse(line, &answers[n])
+		if ok {
+			good, from = append(good, s), append(from, n)
+		}
 	}
-	if err := g.Wait(); err != nil {
+	made, errs, err := i.Topics.SubscribeAll(ctx, ownerOf(ctx), i.topic, good)
+	if err != nil {
 		return err
 	}
+	for k, n := range from {
+		switch {
+		case errs[k] != nil:
+			if answers[n], err = refusedLine(errs[k]); err != nil {
+				return err
+			}
+		case sameSecret(made[k], good[k]) && answers[n].Secret != "":
+			answers[n].ID = subscriptionName(made[k].ID)
+		default:
+			answers[n].Secret = ""
+		}
+	}
+	i.answer(answers)
+	return nil
+}
+
+// parse reads a line; what is wrong with it, or a secret made for it, is put
+// into the answer.
+func (i *importing) parse(line []byte, answer *ImportLine) (s topics.Subscription, ok bool) {
+	if len(bytes.TrimSpace(line)) == 0 {
+		return s, false
+	}
+	var in SubscriptionRequest
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		*answer = badLine(err)
+		return s, false
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		*answer = ImportLine{Error: "must be one JSON object"}
+		return s, false
+	}
+	s, err := in.subscription(i.topic)
+	if err != nil {
+		*answer, _ = refusedLine(err)
+		return s, false
+	}
+	if in.Secret == "" && len(s.Secrets) > 0 {
+		answer.Secret = s.Secrets[0]
+	}
+	return s, true
+}
+
+// refusedLine says what was wrong with a line; an error that is not about it is
+// returned.
+func refusedLine(err error) (ImportLine, error) {
+	var field *topics.FieldError
+	switch {
+	case errors.As(err, &field):
+		return ImportLine{Field: field.Field, Error: field.Reason}, nil
+	case errors.Is(err, topics.ErrNotFound), errors.Is(err, topics.ErrConflict):
+		return ImportLine{Error: err.Error()}, nil
+	}
+	return ImportLine{}, err
+}
+
+// answer writes what there is to say of the next lines.
+func (i *importing) answer(answers []ImportLine) {
 	for _, answer := range answers {
 		i.lines++
 		answer.Line = i.lines
@@ -138,35 +195,6 @@ func (i *importing) subscribe(ctx context.Context, chunk [][]byte) error {
 			_ = i.out.Encode(ImportLine{Lines: i.lines, Refused: i.refused})
 		}
 	}
-	return nil
-}
-
-func (i *importing) line(ctx context.Context, text []byte) (ImportLine, error) {
-	if len(bytes.TrimSpace(text)) == 0 {
-		return ImportLine{}, nil
-	}
-	var in SubscriptionRequest
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		return badLine(err), nil
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return ImportLine{Error: "must be one JSON object"}, nil
-	}
-	s, made, err := i.api.subscribe(ctx, i.topic, in)
-	var field *topics.FieldError
-	switch {
-	case errors.As(err, &field):
-		return ImportLine{Field: field.Field, Error: field.Reason}, nil
-	case errors.Is(err, topics.ErrNotFound), errors.Is(err, topics.ErrConflict):
-		return ImportLine{Error: err.Error()}, nil
-	case err != nil:
-		return ImportLine{}, err
-	case made && in.Secret == "":
-		return ImportLine{ID: subscriptionName(s.ID), Secret: s.Secrets[0]}, nil
-	}
-	return ImportLine{}, nil
 }
 
 // badLine says what is wrong with the JSON of a line and not what is in it.

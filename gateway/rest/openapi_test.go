@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 // TestOpenAPI holds the document against the routes named in the source.
@@ -20,6 +22,7 @@ func TestOpenAPI(t *testing.T) {
 		OpenAPI    string
 		Info       struct{ Title, Version string }
 		Paths      map[string]map[string]operation
+		Webhooks   map[string]struct{ Post operation }
 		Components struct{ Schemas map[string]any }
 	}
 	require.NoError(t, json.Unmarshal([]byte(text), &doc))
@@ -45,11 +48,18 @@ func TestOpenAPI(t *testing.T) {
 		require.Contains(t, doc.Components.Schemas, m[1])
 	}
 	require.NotContains(t, doc.Components.Schemas, "ErrorModel")
+	events := doc.Webhooks[topics.EventsTopic].Post
+	for _, name := range topics.Events() {
+		require.Contains(t, events.Summary, name)
+		require.Contains(t, events.Description, name)
+	}
+	require.Contains(t, doc.Components.Schemas, "Event")
 }
 
 type operation struct {
 	OperationID string
 	Summary     string
+	Description string
 	Security    []map[string][]string
 	Parameters  []struct {
 		Name, In string

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -105,12 +106,20 @@ func (a *api) problem(ctx context.Context, err error) *Problem {
 	return newProblem(ctx, http.StatusInternalServerError, "internal", internalDetail)
 }
 
+// unreadBody is what huma says of a body it could not read to the end.
+const unreadBody = "cannot read request body"
+
 // foundBad makes a Problem of what huma found in a request before the handler
 // saw it. The values huma quotes are left out: they may be anybody's.
 func (a *api) foundBad(c huma.Context, _ string, v any) (any, error) {
 	found, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
+	}
+	if found.Detail == unreadBody {
+		_, w := humago.Unwrap(c)
+		w.(*begun).instead = http.StatusBadRequest // huma would say 500, as if it were our fault
+		return newProblem(c.Context(), http.StatusBadRequest, "malformed", "The body broke off, or is not chunked as it says."), nil
 	}
 	code, detail := "request", found.Detail
 	switch found.Status {

@@ -1,7 +1,10 @@
 package rest_test
 
 import (
+	"bufio"
+	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -49,6 +52,26 @@ func TestWhatIsNoRequest(t *testing.T) {
 	exact := `{"name":"b","display_name":"` + strings.Repeat("x", 970) + `"}`
 	require.Len(t, exact, 1000)
 	b.do(200, route, exact)
+}
+
+func TestABodyThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	for _, body := range []string{"zz\r\n{\r\n0\r\n\r\n", "1\r\n{\r\n5\r\nab", "1\r\n{\r\n0\r\n\r\n"} {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(b.url, "http://"))
+		require.NoError(t, err)
+		_, err = conn.Write([]byte("POST /v1/topics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
+		require.NoError(t, err)
+		require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		var p rest.Problem
+		require.NoError(t, json.NewDecoder(res.Body).Decode(&p))
+		require.NoError(t, conn.Close())
+		require.Equal(t, http.StatusBadRequest, res.StatusCode, body)
+		require.Equal(t, http.StatusBadRequest, p.Status)
+		require.Equal(t, "malformed", p.Code)
+	}
 }
 
 // broken is a pool that panics.

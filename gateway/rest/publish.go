@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -77,6 +78,17 @@ func showPublish(p topics.Publish) Publish {
 	}
 }
 
+func showStatus(st topics.Status) Publish {
+	out := showPublish(st.Publish)
+	out.Ledger = map[string]int64{}
+	for _, s := range topics.States() {
+		out.Ledger[s.String()] = st.Ledger[s]
+	}
+	total := st.Ledger.Sum()
+	out.Total = &total
+	return out
+}
+
 // PublishRoute is where publishes come in.
 const PublishRoute = "POST /v1/publish"
 
@@ -89,7 +101,7 @@ type publishOut struct{ Body Publish }
 
 func (a *api) registerPublish() {
 	type publishIn struct {
-		Key  string `header:"Idempotency-Key" maxLength:"255" doc:"a repeat with the same key and payload returns the first publish"`
+		Key  string `header:"Idempotency-Key" maxLength:"255" doc:"a repeat with the same key and payload returns the first publish; with another payload it is refused. A key is scoped to its group"`
 		Body PublishRequest
 	}
 	type accepted struct {
@@ -113,15 +125,9 @@ func (a *api) registerPublish() {
 		if err != nil {
 			return nil, err
 		}
-		out := &publishOut{showPublish(st.Publish)}
-		out.Body.Ledger = map[string]int64{}
-		for _, s := range topics.States() {
-			out.Body.Ledger[s.String()] = st.Ledger[s]
-		}
-		total := st.Ledger.Sum()
-		out.Body.Total = &total
-		return out, nil
+		return &publishOut{showStatus(st)}, nil
 	})
+	a.registerPublishes()
 	for verb, control := range map[string]topics.Control{"Pause": topics.Paused, "Resume": topics.Running, "Cancel": topics.Stopped} {
 		operation(a, "manage", "POST /v1/publishes/{id}/"+strings.ToLower(verb), verb+" a publish; it holds from the next attempt on", func(ctx context.Context, in *PublishPath) (*publishOut, error) {
 			id, err := parseID("pub_", "id", in.ID)
@@ -134,4 +140,36 @@ func (a *api) registerPublish() {
 	}
 	a.registerDelivery()
 	a.registerDeliveries()
+}
+
+func (a *api) registerPublishes() {
+	type publishList struct {
+		Body struct {
+			Publishes []Publish `json:"publishes"`
+			Next      string    `json:"next,omitempty" doc:"cursor of the next page; missing on the last"`
+		}
+	}
+	operation(a, "read", "GET /v1/publishes", "Publishes, newest first; a page may be short, also an empty one, and have a next", func(ctx context.Context, in *struct {
+		Page
+		Topic string `query:"topic" doc:"only of this topic; status events are listed only with theirs"`
+		Phase string `query:"phase" enum:"scheduled,expanding,expanded,completed"`
+	}) (*publishList, error) {
+		var before queue.ID
+		var err error
+		if in.Cursor != "" {
+			if before, err = parseID("pub_", "cursor", in.Cursor); err != nil {
+				return nil, err
+			}
+		}
+		page, next, err := a.Topics.Publishes(ownerOf(ctx), topics.PublishFilter{Topic: in.Topic, Phase: topics.Phase(in.Phase)}, before, in.Limit)
+		out := &publishList{}
+		out.Body.Publishes = []Publish{}
+		for _, st := range page {
+			out.Body.Publishes = append(out.Body.Publishes, showStatus(st))
+		}
+		if !next.IsZero() {
+			out.Body.Next = topics.PublishName(next)
+		}
+		return out, err
+	})
 }

@@ -2,7 +2,9 @@ package rest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,27 +45,6 @@ func TestPublish(t *testing.T) {
 	require.Len(t, attempts, 1)
 	require.Equal(t, "21211", attempts[0]["code"])
 	require.Equal(t, "rejected", attempts[0]["kind"])
-
-	t.Run("dead letters", func(t *testing.T) {
-		dead := list(b.do(200, "GET /v1/dead-letters", ""), "dead_letters")
-		require.Len(t, dead, 1)
-		require.Equal(t, "21211", dead[0]["code"])
-		require.NotEmpty(t, dead[0]["action"])
-		cause, err := json.Marshal(object{"cause": object{"protocol": "sms", "account": "twilio/main", "kind": "rejected", "code": "21211"}, "dry_run": true})
-		require.NoError(t, err)
-		require.Equal(t, object{"count": 1.0, "dry_run": true}, b.do(200, "POST /v1/dead-letters/redrive", string(cause)))
-		require.Equal(t, object{"count": 1.0, "dry_run": false}, b.do(200, "POST /v1/dead-letters/redrive", strings.Replace(string(cause), "true", "false", 1)))
-		b.await("GET /v1/deliveries/"+failed[0]["id"].(string), func(o object) bool { return len(o["failed_attempts"].([]any)) == 2 })
-		// Done: nothing of it is left to drive the one that failed again.
-		require.Eventually(t, func() bool {
-			st, err := b.store.Stats("topics/redrive")
-			return err == nil && st.Ready+st.InFlight+st.Delayed == 0
-		}, 5*time.Second, 10*time.Millisecond)
-		require.Len(t, list(b.do(200, "GET /v1/deliveries/"+failed[0]["id"].(string), ""), "failed_attempts"), 2)
-		b.refused(404, "not_found", "", "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"a","kind":"k","code":"c"}}`)
-		b.refused(422, "invalid", "rate", "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"a","kind":"k","code":"c"},"rate":0}`)
-		b.refused(422, "invalid", "cause", "POST /v1/dead-letters/redrive", `{}`)
-	})
 }
 
 func TestPublishToOneEndpoint(t *testing.T) {
@@ -73,6 +54,58 @@ func TestPublishToOneEndpoint(t *testing.T) {
 	got := b.do(200, "GET /v1/publishes/"+made["id"].(string), "")
 	require.Equal(t, 1.0, got["total"])
 	require.Equal(t, 1.0, got["ledger"].(object)["queued"])
+}
+
+func TestPublishes(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil) // without workers: all stay queued
+	for _, name := range []string{"alerts", "news"} {
+		b.do(200, "POST /v1/topics", `{"name":"`+name+`"}`)
+	}
+	b.do(200, "POST /v1/topics/news/subscriptions", `{"protocol":"sms","endpoint":"+1"}`)
+	var made []string // newest first
+	publish := func(topic string) string {
+		return b.do(202, "POST /v1/publish", `{"topic":"`+topic+`","message":"m"}`)["id"].(string)
+	}
+	for range 9 { // a shard may have more than its share
+		made = append([]string{b.do(202, "POST /v1/publish", `{"topic":"alerts","message":"m","group":"g"}`)["id"].(string)}, made...)
+	}
+	for i := range 25 {
+		made = append([]string{publish([]string{"alerts", "news"}[i%3%2])}, made...)
+	}
+	pages := func(query string, size int) (ids []string) {
+		for cursor := ""; ; {
+			page := b.do(200, fmt.Sprintf("GET /v1/publishes?limit=%d%s%s", size, query, cursor), "")
+			for _, p := range list(page, "publishes") {
+				ids = append(ids, p["id"].(string))
+				require.NotNil(t, p["ledger"])
+			}
+			if page["next"] == nil {
+				return ids
+			}
+			cursor = "&cursor=" + page["next"].(string)
+		}
+	}
+	sorted := func(ids []string) []string {
+		out := slices.Clone(ids)
+		slices.SortFunc(out, func(a, b string) int { return strings.Compare(b, a) })
+		return out
+	}
+	for _, size := range []int{1, 7, 34, 1000} {
+		require.Equal(t, sorted(made), pages("", size))
+	}
+	news := pages("&topic=news", 3)
+	require.Len(t, news, 8)
+	require.Subset(t, made, news)
+	require.Empty(t, pages("&phase=completed", 7))
+	require.Empty(t, pages("&topic=none", 7))
+	b.refused(422, "invalid", "phase", "GET /v1/publishes?phase=odd", "")
+	b.refused(422, "invalid", "cursor", "GET /v1/publishes?cursor=odd", "")
+
+	first := b.do(200, "GET /v1/publishes?limit=5", "")
+	publish("alerts") // a newer one moves nothing
+	second := b.do(200, "GET /v1/publishes?limit=100&cursor="+first["next"].(string), "")
+	require.Len(t, list(second, "publishes"), 34-5)
 }
 
 func TestPublishControl(t *testing.T) {
@@ -171,25 +204,4 @@ func TestPublishRefused(t *testing.T) {
 	b.refused(422, "invalid", "limit", "GET /v1/topics?limit=1001", "")
 	b.refused(422, "invalid", "limit", "GET /v1/topics?limit=many", "")
 	b.refused(422, "invalid", "page", "GET /v1/topics?page=2", "")
-}
-
-// TestRedriveEnds holds that what fails again is not redriven again and again.
-func TestRedriveEnds(t *testing.T) {
-	t.Parallel()
-	b := open(t, nil)
-	b.work()
-	b.do(200, "POST /v1/topics", `{"name":"alerts"}`)
-	for _, end := range []string{"fail1", "fail2", "fail3"} {
-		b.do(200, "POST /v1/topics/alerts/subscriptions", `{"protocol":"sms","endpoint":"`+end+`"}`)
-	}
-	id := b.do(202, "POST /v1/publish", `{"topic":"alerts","message":"m"}`)["id"].(string)
-	b.await("GET /v1/publishes/"+id, func(o object) bool { return o["ledger"].(object)["failed"] == 3.0 })
-	b.do(200, "POST /v1/dead-letters/redrive", `{"cause":{"protocol":"sms","account":"twilio/main","kind":"rejected","code":"21211"},"rate":10}`)
-	require.Eventually(t, func() bool {
-		st, err := b.store.Stats("topics/redrive")
-		return err == nil && st.Ready+st.InFlight+st.Delayed == 0
-	}, 5*time.Second, 10*time.Millisecond)
-	for _, d := range list(b.do(200, "GET /v1/publishes/"+id+"/deliveries", ""), "deliveries") {
-		b.await("GET /v1/deliveries/"+d["id"].(string), func(o object) bool { return len(o["failed_attempts"].([]any)) == 2 })
-	}
 }

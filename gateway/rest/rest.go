@@ -47,7 +47,7 @@ type api struct {
 
 const description = `Publish once, delivered on every channel.
 
-Durations are strings such as "30s" or "1h30m", times are RFC 3339, ids have a prefix (pub_, dlv_, sub_).
+Durations are strings such as "30s" or "1h30m", times are RFC 3339, ids have a prefix (pub_, dlv_, sub_, red_).
 Lists go in pages: pass the answer's next as cursor.
 Errors are application/problem+json (RFC 9457) and name the field that is wrong.
 
@@ -78,6 +78,7 @@ func New(o Options) http.Handler {
 	a.registerTemplates()
 	a.registerQueues()
 	a.registerMessages()
+	a.describeEvents()
 	delete(a.huma.OpenAPI().Components.Schemas.Map(), "ErrorModel") // ours is Problem
 	return a.guarded(a.recovered(routed(mux)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,12 +62,16 @@ func (a *api) registerSubscriptions() {
 		}
 	}
 	operation(a, "manage", "POST /v1/topics/{topic}/subscriptions", "Subscribe an endpoint", func(ctx context.Context, in *subscriptionIn) (*subscriptionOut, error) {
-		s, made, err := a.subscribe(ctx, in.Topic, in.Body)
+		asked, err := in.Body.subscription(in.Topic)
+		if err != nil {
+			return nil, err
+		}
+		s, err := a.Topics.Subscribe(ctx, ownerOf(ctx), asked)
 		if err != nil {
 			return nil, err
 		}
 		out := &subscriptionOut{showSubscription(s)}
-		if made {
+		if sameSecret(s, asked) {
 			out.Body.Secret = s.Secrets[0]
 		}
 		return out, nil
@@ -112,34 +117,32 @@ func (a *api) registerSubscriptions() {
 
 func subscriptionName(id queue.ID) string { return "sub_" + id.Hex() }
 
-// subscribe makes a subscription. Made tells that its secret is the one asked
-// for or made now, and not that of a subscription that was there.
-func (a *api) subscribe(ctx context.Context, topic string, r SubscriptionRequest) (s topics.Subscription, made bool, err error) {
-	retry, err := r.Retry.policy()
-	if err != nil {
-		return s, false, err
+// subscription is what is asked for, with a secret where one is needed.
+func (r SubscriptionRequest) subscription(topic string) (topics.Subscription, error) {
+	s := topics.Subscription{
+		Topic: topic, Protocol: r.Protocol, Endpoint: r.Endpoint, Account: r.Account, Recipient: r.Recipient, Raw: r.Raw,
 	}
-	s = topics.Subscription{
-		Topic: topic, Protocol: r.Protocol, Endpoint: r.Endpoint, Account: r.Account, Recipient: r.Recipient, Raw: r.Raw, Retry: retry,
+	var err error
+	if s.Retry, err = r.Retry.policy(); err != nil {
+		return s, err
 	}
-	secret := r.Secret
+	signed := r.Protocol == topics.HTTP || r.Protocol == topics.HTTPS
 	switch {
-	case r.Protocol != topics.HTTP && r.Protocol != topics.HTTPS:
-		if secret != "" {
-			return s, false, invalid("secret", "is only for http and https")
-		}
-	case secret == "":
-		secret = newSecret()
-	default:
-		if err := checkSecret(secret); err != nil {
-			return s, false, err
-		}
+	case !signed && r.Secret != "":
+		return s, invalid("secret", "is only for http and https")
+	case signed && r.Secret == "":
+		s.Secrets = []string{newSecret()}
+	case signed:
+		s.Secrets = []string{r.Secret}
+		err = checkSecret(r.Secret)
 	}
-	if secret != "" {
-		s.Secrets = []string{secret}
-	}
-	s, err = a.Topics.Subscribe(ctx, ownerOf(ctx), s)
-	return s, err == nil && len(s.Secrets) > 0 && s.Secrets[0] == secret, err
+	return s, err
+}
+
+// sameSecret tells that a subscription has the secret asked for or made now,
+// and is not one that was there.
+func sameSecret(made, asked topics.Subscription) bool {
+	return len(asked.Secrets) > 0 && slices.Equal(made.Secrets, asked.Secrets)
 }
 
 // secretPrefix begins a symmetric key of Standard Webhooks

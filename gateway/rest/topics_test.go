@@ -29,6 +29,12 @@ func TestTopics(t *testing.T) {
 	require.Equal(t, "news", list(second, "topics")[0]["name"])
 	require.NotContains(t, second, "next")
 
+	events := b.do(200, "POST /v1/topics/fanfare.events/subscriptions", `{"protocol":"sms","endpoint":"+1"}`)
+	require.Equal(t, "fanfare.events", events["topic"])
+	b.refused(422, "invalid", "name", "POST /v1/topics", `{"name":"fanfare.events"}`)
+	b.refused(422, "invalid", "topic", "DELETE /v1/topics/fanfare.events", "")
+	b.refused(422, "invalid", "topic", "POST /v1/publish", `{"topic":"fanfare.events","message":"m"}`)
+
 	b.do(204, "DELETE /v1/topics/alerts", "")
 	b.refused(404, "not_found", "", "GET /v1/topics/alerts", "")
 	b.refused(404, "not_found", "", "DELETE /v1/topics/alerts", "")
@@ -88,6 +94,7 @@ func TestSubscriptionsRefused(t *testing.T) {
 		{"unknown account", "account", `{"protocol":"sms","endpoint":"1","account":"twilio/other"}`},
 		{"other protocol's account", "account", `{"protocol":"sms","endpoint":"1","account":"webhook/default"}`},
 		{"bad endpoint", "endpoint", `{"protocol":"sms","endpoint":"bad"}`},
+		{"long recipient", "recipient", `{"protocol":"sms","endpoint":"1","recipient":"` + strings.Repeat("r", 257) + `"}`},
 		{"missing endpoint", "endpoint", `{"protocol":"sms"}`},
 		{"wrong scheme", "endpoint", `{"protocol":"https","endpoint":"http://a.example/"}`},
 		{"unknown queue", "endpoint", `{"protocol":"sqs","endpoint":"nowhere"}`},
@@ -172,6 +179,15 @@ func TestImport(t *testing.T) {
 	}
 	require.Equal(t, 2100-5, count)
 
+	t.Run("the same endpoint in one import", func(t *testing.T) {
+		b.do(200, "POST /v1/topics", `{"name":"twice"}`)
+		const line = `{"protocol":"https","endpoint":"https://a.example/"}` + "\n"
+		_, text := b.send("POST /v1/topics/twice/subscriptions/import", line+line, "Content-Type: application/x-ndjson")
+		require.Equal(t, 1, strings.Count(text, "whsec_"), text)
+		require.Len(t, list(b.do(200, "GET /v1/topics/twice/subscriptions", ""), "subscriptions"), 1)
+		_, text = b.send("POST /v1/topics/twice/subscriptions/import", line, "Content-Type: application/x-ndjson")
+		require.NotContains(t, text, "whsec_", "it has its secret already")
+	})
 	t.Run("bounds", func(t *testing.T) {
 		const route = "POST /v1/topics/alerts/subscriptions/import"
 		b.refused(413, "too_large", "", route, strings.Repeat(" ", 200_001))

@@ -202,6 +202,29 @@ func records() behaviours {
 				return false
 			}))
 		},
+		"scans walk back": func(k *kit) {
+			k.commit(0, func(b *queue.Batch) {
+				for _, key := range []string{"o/9", "p/1", "p/2", "p/3", "q"} {
+					b.Put([]byte(key), []byte("v"+key))
+				}
+			})
+			back := func(prefix, before []byte, most int) (got []string) {
+				require.NoError(k, k.ScanBack(0, prefix, before, func(r queue.Record) bool {
+					require.Equal(k, "v"+string(r.Key), string(r.Value))
+					got = append(got, string(r.Key))
+					return len(got) < most
+				}))
+				return got
+			}
+			p := []byte("p/")
+			require.Equal(k, []string{"p/3", "p/2", "p/1"}, back(p, nil, 9))
+			require.Equal(k, []string{"p/3"}, back(p, nil, 1))
+			require.Equal(k, []string{"p/2", "p/1"}, back(p, []byte("p/3"), 9), "before is left out")
+			require.Equal(k, []string{"p/3", "p/2", "p/1"}, back(p, []byte("q"), 9))
+			require.Empty(k, back(p, []byte("p/1"), 9))
+			require.Empty(k, back(p, []byte("a"), 9))
+			require.Equal(k, []string{"q", "p/3", "p/2", "p/1", "o/9"}, back(nil, nil, 9))
+		},
 		"a prefix is removed with its counters": func(k *kit) {
 			k.commit(0, func(b *queue.Batch) {
 				for i := range 10 {
@@ -286,6 +309,7 @@ func records() behaviours {
 				_, err = k.Get(shard, []byte("k"))
 				require.ErrorIs(k, err, queue.ErrInvalid)
 				require.ErrorIs(k, k.Scan(shard, nil, nil, nil), queue.ErrInvalid)
+				require.ErrorIs(k, k.ScanBack(shard, nil, nil, nil), queue.ErrInvalid)
 				_, err = k.Counter(shard, []byte("k"))
 				require.ErrorIs(k, err, queue.ErrInvalid)
 			}

@@ -1,0 +1,30 @@
+package topics_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+func TestContentIsKeptWhileSomethingMayNeedIt(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.sms.script(func(channels.Delivery) (channels.Receipt, error) { return channels.Receipt{}, nil })
+	id := b.publish(topics.Request{To: to("+1"), Message: "x"})
+	require.Equal(t, topics.Ledger{topics.Sent: 1}, b.settle(id))
+	key := append([]byte{'b'}, id.Prefix()...)
+	_, err := b.store.Get(id.Shard(), key)
+	require.NoError(t, err, "a receipt may say that it has to go again")
+	applied, err := b.Observe(t.Context(), topics.Evidence{Delivery: id.WithOrdinal(1), Try: 1, State: topics.Delivered})
+	require.NoError(t, err)
+	require.True(t, applied)
+	b.until(func() bool {
+		_, err := b.store.Get(id.Shard(), key)
+		return errors.Is(err, queue.ErrNotFound)
+	})
+}
