@@ -80,8 +80,8 @@ func (c changed) Append(shard int, b *pebble.Batch, durable bool) (func() error,
 		if !ok {
 			break
 		}
-		keep := true
-		if value, keep = c.value(key, value); !keep {
+		value, keep := c.value(key, value)
+		if !keep {
 			continue
 		}
 		switch kind {

@@ -55,7 +55,7 @@ func TestReplay(t *testing.T) {
 				second = append(second, contents(t, vfs.NewMem(), "replayed", r.batches[shard])...)
 			}
 			slices.SortFunc(second, func(a, b [2][]byte) int { return bytes.Compare(a[0], b[0]) })
-			require.Equal(t, len(first), len(second))
+			require.Len(t, second, len(first))
 			for i := range first {
 				require.Equal(t, first[i], second[i], "key %x", first[i][0])
 			}
