@@ -78,12 +78,17 @@ func (w *watch) look(ctx context.Context) error {
 	var as struct {
 		Accounts []accountState `json:"accounts"`
 	}
-	for path, out := range map[string]any{
-		"/v1/publishes/" + w.id: &p, "/v1/publishes/" + w.id + "/deliveries?limit=1000": &ds, "/v1/accounts": &as,
-	} {
-		if err := w.call(ctx, http.MethodGet, path, nil, out); err != nil {
-			return err
-		}
+	// The publish comes first: when it is completed, the deliveries read after
+	// it have ended.
+	err := w.call(ctx, http.MethodGet, "/v1/publishes/"+w.id, nil, &p)
+	if err == nil {
+		err = w.call(ctx, http.MethodGet, "/v1/publishes/"+w.id+"/deliveries?limit=1000", nil, &ds)
+	}
+	if err == nil {
+		err = w.call(ctx, http.MethodGet, "/v1/accounts", nil, &as)
+	}
+	if err != nil {
+		return err
 	}
 	w.phase, w.created, w.deliveries, w.accounts = p.Phase, p.Created, ds.Deliveries, as.Accounts
 	return nil
