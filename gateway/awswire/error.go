@@ -1,0 +1,58 @@
+package awswire
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Error is an AWS error.
+type Error struct {
+	// Code is the Query protocol's code, also sent as x-amzn-query-error:
+	// "AWS.SimpleQueueService.NonExistentQueue".
+	Code string
+	// JSONCode is the shape's name in JSON ("QueueDoesNotExist"); default Code.
+	JSONCode   string
+	Status     int
+	Message    string
+	RetryAfter time.Duration // whole seconds; 0 for none
+}
+
+// Error is code and message.
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// fault tells whose fault it was.
+func (e *Error) fault() string {
+	if e.Status >= http.StatusInternalServerError {
+		return "Receiver"
+	}
+	return "Sender"
+}
+
+func (e *Error) json(s *Service) []byte {
+	code := e.JSONCode
+	if code == "" {
+		code = e.Code
+	}
+	text, _ := json.Marshal(struct { // strings: cannot fail
+		Type    string `json:"__type"`
+		Message string `json:"message"`
+	}{s.ErrorType + code, e.Message})
+	return text
+}
+
+func (e *Error) xml(r *Request, s *Service) []byte {
+	var b strings.Builder
+	b.WriteString(`<?xml version="1.0"?><ErrorResponse xmlns="` + s.Namespace + `"><Error><Type>` + e.fault() + `</Type><Code>`)
+	escape(&b, e.Code)
+	b.WriteString(`</Code><Message>`)
+	escape(&b, e.Message)
+	b.WriteString(`</Message><Detail/></Error><RequestId>` + r.ID + `</RequestId></ErrorResponse>`)
+	return []byte(b.String())
+}
+
+func escape(b *strings.Builder, text string) {
+	_ = xml.EscapeText(b, []byte(text)) // a strings.Builder takes everything
+}
