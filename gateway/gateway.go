@@ -127,7 +127,7 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 	}
 	g.store, err = queue.Open(cfg.Data, o)
 	if err != nil {
-		return fmt.Errorf("open store %s: %w", cfg.Data, err)
+		return err // it names the folder
 	}
 	g.pool = channels.NewPool(channels.PoolOptions{
 		Store: g.store, Logger: g.log, Metrics: g.registry,

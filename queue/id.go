@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -76,6 +77,9 @@ func (id ID) String() string {
 	hex.Encode(b[24:], id[10:])
 	return string(b[:])
 }
+
+// LogValue is String.
+func (id ID) LogValue() slog.Value { return slog.StringValue(id.String()) }
 
 // Hex prints the ID as 32 hexadecimal digits without dashes.
 func (id ID) Hex() string { return hex.EncodeToString(id[:]) }

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -147,6 +149,8 @@ func (t *Topics) checkRequest(req *Request) error {
 		return invalid("send_at", "lies more than 400 days ahead")
 	case !req.ExpiresAt.IsZero() && req.SendAt.After(req.ExpiresAt):
 		return invalid("send_at", "lies behind expires_at")
+	case strings.ContainsFunc(req.Subject, unicode.IsControl):
+		return invalid("subject", "must not contain line breaks or other control characters")
 	case len(req.IdempotencyKey) > 255:
 		return invalid("Idempotency-Key", "must be at most 255 characters")
 	case len(req.CollapseID) > 64:
@@ -162,6 +166,9 @@ func (t *Topics) checkRequest(req *Request) error {
 	for protocol := range req.Overrides {
 		if !knownProtocol(protocol) {
 			return invalid("overrides."+protocol, "is no protocol")
+		}
+		if strings.ContainsFunc(req.Overrides[protocol].Subject, unicode.IsControl) {
+			return invalid("overrides."+protocol+".subject", "must not contain line breaks or other control characters")
 		}
 	}
 	return nil

@@ -326,6 +326,15 @@ func (t *Topics) resolveQueue(o Owner, to Target, field string) (Target, channel
 	return to, channels.Endpoint{Address: full, Group: full}, nil
 }
 
+// ShownEndpoint is a subscription's endpoint as its owner knows it: a queue of
+// this gateway by its name.
+func ShownEndpoint(s Subscription) string {
+	if s.Protocol == SQS && s.Account == localQueue {
+		return s.Endpoint[strings.LastIndexByte(s.Endpoint, '/')+1:]
+	}
+	return s.Endpoint
+}
+
 // QueueName is the engine's name of a user's queue.
 func QueueName(o Owner, name string) string { return "sqs/" + o.prefix() + name }
 

@@ -136,7 +136,7 @@ func (b *bench) settle(id queue.ID) topics.Ledger {
 
 func (b *bench) until(ok func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, ok, 20*time.Second, 2*time.Millisecond)
+	require.Eventually(b.t, ok, 20*slowdown*time.Second, 2*time.Millisecond)
 }
 
 func TestPublishReachesEverySubscriptionOnce(t *testing.T) {
@@ -217,7 +217,7 @@ func TestBroadcastIsExpandedInChunks(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.topic("news")
-	const n = 1200
+	const n = 1200 / slowdown
 	for i := range n {
 		b.subscribe("news", topics.SMS, fmt.Sprint("+", i))
 	}
@@ -371,6 +371,7 @@ func TestBadPublishesWriteNothing(t *testing.T) {
 		"to.endpoint":          {To: &topics.Target{Protocol: topics.SMS, Endpoint: "bad"}, Message: "x"},
 		"no account":           {To: &topics.Target{Protocol: topics.Email, Endpoint: "a@b.c"}, Message: "x"},
 		"message":              {To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}},
+		"subject":              {To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x", Subject: "a\r\nBcc: b"},
 		"lane":                 {To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x", Lane: "slow"},
 		"expires_at":           {To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x", ExpiresAt: time.Unix(1, 0)},
 		"attributes.a.type":    {To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x", Attributes: map[string]channels.Attribute{"a": {Type: "Colour"}}},

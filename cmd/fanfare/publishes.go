@@ -19,11 +19,19 @@ import (
 func publishesCommand() *cobra.Command {
 	var o remote
 	cmd := &cobra.Command{
-		Use: "publishes", Short: "Show, pause, resume and cancel publishes of a running gateway",
-		Example: "  fanfare publishes show pub_01890a5d…\n  fanfare publishes cancel pub_01890a5d…",
+		Use: "publishes", Short: "List, show, pause, resume and cancel publishes of a running gateway",
+		Example: "  fanfare publishes list --limit 10\n  fanfare publishes show pub_01890a5d…\n  fanfare publishes cancel pub_01890a5d…",
 	}
 	o.flags(cmd)
+	l := listing{path: pathOf("publishes"), key: "publishes", columns: []string{"id", "topic", "lane", "phase", "control", "created"}}
+	list := &cobra.Command{
+		Use: "list", Short: "List publishes, newest first", Args: cobra.NoArgs,
+		Example: "  fanfare publishes list --limit 10",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.list(cmd, l) },
+	}
+	limitFlag(list, &l.limit)
 	cmd.AddCommand(
+		list,
 		&cobra.Command{
 			Use: "show PUBLISH", Short: "Show a publish and its ledger", Args: cobra.ExactArgs(1),
 			Example: "  fanfare publishes show pub_01890a5d…",

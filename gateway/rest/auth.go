@@ -53,13 +53,19 @@ func ownerOf(ctx context.Context) topics.Owner { return callerOf(ctx).owner }
 
 func requestID(ctx context.Context) string { return callerOf(ctx).request }
 
+// enough says which keys have a scope.
+var enough = map[string]string{
+	"publish": "the scope publish or admin", "read": "the scope read, manage or admin",
+	"manage": "the scope manage or admin", "admin": "the scope admin",
+}
+
 // allowed checks the caller's scope. Manage includes read, admin all.
 func allowed(ctx context.Context, scope string) error {
 	have := callerOf(ctx).scopes
 	if slices.Contains(have, scope) || slices.Contains(have, "admin") || (scope == "read" && slices.Contains(have, "manage")) {
 		return nil
 	}
-	return newProblem(ctx, http.StatusForbidden, "scope", "This needs a key with the scope "+scope+" (or admin).")
+	return newProblem(ctx, http.StatusForbidden, "scope", "This needs a key with "+enough[scope]+".")
 }
 
 // guarded lets in who has a key, or, without any configured, the loopback.

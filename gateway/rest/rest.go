@@ -140,7 +140,7 @@ func invalid(field, reason string) error { return &topics.FieldError{Field: fiel
 func parseID(prefix, field, text string) (queue.ID, error) {
 	hex, ok := strings.CutPrefix(text, prefix)
 	if ok && len(hex) == 32 {
-		if id, err := queue.ParseID(hex); err == nil {
+		if id, err := queue.ParseID(hex); err == nil && (prefix != "pub_" || id.Ordinal() == 0) {
 			return id, nil
 		}
 	}

@@ -41,7 +41,7 @@ type Subscription struct {
 
 func showSubscription(s topics.Subscription) Subscription {
 	return Subscription{
-		ID: subscriptionName(s.ID), Topic: s.Topic, Protocol: s.Protocol, Endpoint: s.Endpoint, Account: s.Account,
+		ID: subscriptionName(s.ID), Topic: s.Topic, Protocol: s.Protocol, Endpoint: topics.ShownEndpoint(s), Account: s.Account,
 		Recipient: s.Recipient, Raw: s.Raw, Retry: showRetry(s.Retry), Created: s.Created, Disabled: s.Disabled, DisabledSince: s.DisabledSince,
 	}
 }
