@@ -24,7 +24,7 @@ func number(text string) value {
 			return value{kind: isNumber, number: int64(math.Round(f * grid))}
 		}
 	}
-	return value{kind: isOther, text: text}
+	return value{kind: isOther, text: strings.Clone(text)} // not all of the source
 }
 
 // numeric compiles ["=", 1], ["<", 1] and [">", 1, "<=", 2].

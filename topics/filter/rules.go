@@ -40,7 +40,7 @@ func scalar(n *node) value {
 	case '0':
 		return number(n.text)
 	}
-	return value{kind: isLiteral, text: n.text}
+	return value{kind: isLiteral, text: strings.Clone(n.text)} // not all of the source
 }
 
 // operator compiles {"prefix":"x"} and its like.
