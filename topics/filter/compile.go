@@ -2,6 +2,7 @@ package filter
 
 import (
 	"slices"
+	"unique"
 )
 
 // reserved are the names that make a $or an ordinary key where an object in its
@@ -72,7 +73,8 @@ func (s *source) measureOr(n *node, level, combinations int) (int, error) {
 func (s *source) expand(n *node, path string, branches []branch) ([]branch, error) {
 	for i, child := range n.children {
 		var err error
-		key := path + n.keys[i]
+		// One copy for all policies: a match then finds it in the processor's cache.
+		key := unique.Make(path + n.keys[i]).Value()
 		switch {
 		case isOr(n.keys[i], child):
 			branches, err = s.expandOr(child, path, branches)

@@ -30,7 +30,8 @@ type condition interface {
 }
 
 type (
-	equals    value
+	equals    string
+	same      value // but a string
 	prefix    string
 	suffix    string
 	fold      string // in lower case
@@ -41,7 +42,9 @@ type (
 	notPrefix string
 )
 
-func (c equals) match(f field) bool { return slices.Contains(f.values, value(c)) }
+func (c equals) match(f field) bool { return f.anyText(func(s string) bool { return s == string(c) }) }
+
+func (c same) match(f field) bool { return slices.Contains(f.values, value(c)) }
 
 func (c prefix) match(f field) bool {
 	return f.anyText(func(s string) bool { return strings.HasPrefix(s, string(c)) })

@@ -29,14 +29,28 @@ type entry struct {
 	id       ID
 	policy   *Policy
 	postings []posting
+	first    [1]posting // of postings, near by: most have no other
 }
 
 // posting is one place where a branch of a policy hangs: on one condition of
 // one of its terms.
 type posting struct {
-	entry                   *entry
-	branch, term, condition int32
-	at                      int32 // in its list
+	entry           *entry
+	branch          branch
+	term, condition int32
+	at              int32 // in its list
+	exact           bool  // found means that the term matches
+	alone           bool  // and there is no other term
+}
+
+// match asks the terms of which it is not known yet.
+func (p *posting) match(fs fields) bool {
+	for i := range p.branch {
+		if (!p.exact || int32(i) != p.term) && !p.branch[i].match(fs) {
+			return false
+		}
+	}
+	return true
 }
 
 // NewIndex is an empty index.
@@ -62,9 +76,10 @@ func (x *Index) Set(id ID, p *Policy) {
 	defer x.mu.Unlock()
 	x.remove(id)
 	e := &entry{id: id, policy: p}
+	e.postings = e.first[:0]
 	x.entries[id] = e
-	for b := range p.branches {
-		e.hang(int32(b), x.choose(p.scope, p.branches[b]))
+	for _, b := range p.branches {
+		e.hang(b, x.choose(p.scope, b))
 	}
 	for i := range e.postings {
 		x.put(&e.postings[i])
@@ -95,7 +110,8 @@ func (x *Index) Match(m *Message, found func(ID)) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	s := search{found: found}
-	s.list(x.always)
+	look := s.list
+	look(x.always)
 	for scope := range x.scopes {
 		sc := &x.scopes[scope]
 		if len(sc.keys) == 0 {
@@ -108,12 +124,14 @@ func (x *Index) Match(m *Message, found func(ID)) {
 		s.fields = fs
 		for path, f := range fs {
 			if k := sc.keys[path]; k != nil && !f.invalid {
-				k.visit(f, s.list)
+				s.many = len(f.values) > 1
+				k.visit(f, look)
 			}
 		}
+		s.many = false
 		for path, k := range sc.absent {
 			if _, there := fs[path]; !there {
-				s.list(k.absent)
+				look(k.absent)
 			}
 		}
 	}
@@ -123,22 +141,23 @@ func (x *Index) Match(m *Message, found func(ID)) {
 type search struct {
 	fields fields
 	found  func(ID)
-	seen   map[*entry]bool // of those that can be met more than once
+	many   bool        // the key under way has more than one value
+	seen   map[ID]bool // of those that can be met more than once
 }
 
 func (s *search) list(l list) {
-	for _, p := range l {
-		e := p.entry
-		if s.seen[e] || !e.policy.branches[p.branch].match(s.fields) {
+	for i := range l {
+		h := &l[i]
+		if s.seen[h.id] || !h.alone && !h.p.match(s.fields) {
 			continue
 		}
-		if len(e.postings) > 1 {
+		if s.many || !h.once {
 			if s.seen == nil {
-				s.seen = map[*entry]bool{}
+				s.seen = map[ID]bool{}
 			}
-			s.seen[e] = true
+			s.seen[h.id] = true
 		}
-		s.found(e.id)
+		s.found(h.id)
 	}
 }
 
@@ -162,19 +181,22 @@ func (x *Index) choose(scope Scope, b branch) int32 {
 }
 
 // hang notes the postings of a branch: one for each condition of its term.
-func (e *entry) hang(b, term int32) {
-	n := 1
-	if term >= 0 {
-		n = len(e.policy.branches[b][term].conditions)
+func (e *entry) hang(b branch, term int32) {
+	if term < 0 {
+		e.postings = append(e.postings, posting{entry: e, term: term, alone: true})
+		return
 	}
-	for c := range n {
-		e.postings = append(e.postings, posting{e, b, term, int32(c), 0})
+	for i, c := range b[term].conditions {
+		exact := !isNot(c)
+		e.postings = append(e.postings, posting{
+			entry: e, branch: b, term: term, condition: int32(i), exact: exact, alone: exact && len(b) == 1,
+		})
 	}
 }
 
 // place is the key and condition a posting hangs on.
 func (p *posting) place() (path string, c condition) {
-	t := &p.entry.policy.branches[p.branch][p.term]
+	t := &p.branch[p.term]
 	return t.path, t.conditions[p.condition]
 }
 

@@ -75,6 +75,24 @@ func TestIndexFindsWhatEveryPolicySays(t *testing.T) {
 	})
 }
 
+// A policy that several values of one key meet, or that a value meets in several
+// ways, is found once.
+func TestIndexFindsAPolicyOnce(t *testing.T) {
+	t.Parallel()
+	x := filter.NewIndex()
+	for i, text := range []string{
+		`{"k":[{"prefix":"a"}]}`, `{"k":["ab",{"prefix":"a"},{"suffix":"b"}]}`, `{"k":[{"anything-but":"x"}]}`, `{"$or":[{"k":["ab"]},{"l":["y"]}]}`,
+	} {
+		x.Set(id(i), parse(t, text, filter.Attributes))
+	}
+	want := map[filter.ID]int{id(0): 1, id(1): 1, id(2): 1, id(3): 1}
+	more := filter.NewMessage(attributes{
+		"k": {DataType: "String.Array", Value: `["ab","abb","ab"]`}, "l": {DataType: "String", Value: "y"},
+	}, nil)
+	require.Equal(t, want, found(x, more))
+	require.Equal(t, want, found(x, filter.NewMessage(attribute("k", "String ab"), nil)))
+}
+
 // While a writer sets and removes policies beside it, readers find each policy
 // that stays, and none that never matches.
 func TestIndexIsReadWhileItChanges(t *testing.T) {

@@ -5,19 +5,27 @@ import (
 	"strings"
 )
 
-// list is the postings that hang on the same condition.
-type list []*posting
+// list is what hangs on the same condition.
+type list []hit
+
+// hit is a posting in a list, with what most matches need of it beside it.
+type hit struct {
+	id    ID
+	p     *posting
+	alone bool // the posting's
+	once  bool // the policy has no other posting
+}
 
 func (l *list) add(p *posting) {
 	p.at = int32(len(*l))
-	*l = append(*l, p)
+	*l = append(*l, hit{p.entry.id, p, p.alone, len(p.entry.postings) == 1})
 }
 
 func (l *list) remove(p *posting) {
 	end := len(*l) - 1
 	last := (*l)[end]
-	(*l)[p.at], last.at = last, p.at
-	(*l)[end] = nil
+	(*l)[p.at], last.p.at = last, p.at
+	(*l)[end] = hit{}
 	if *l = (*l)[:end]; end == 0 {
 		*l = nil
 	}
@@ -47,7 +55,8 @@ func (m lists[K]) remove(k K, p *posting) {
 // key is what hangs on one key, by kind of condition.
 type key struct {
 	count    int // postings
-	equal    lists[value]
+	equal    lists[string]
+	same     lists[value]
 	fold     lists[string]
 	prefix   sized[string]
 	suffix   sized[string]
@@ -57,11 +66,22 @@ type key struct {
 	absent   list // exists: false
 }
 
+// isNot tells conditions of which a key knows only that they need a value.
+func isNot(c condition) bool {
+	switch c.(type) {
+	case not, notPrefix:
+		return true
+	}
+	return false
+}
+
 func (k *key) put(c condition, p *posting) {
 	k.count++
 	switch c := c.(type) {
 	case equals:
-		k.equal.add(value(c), p)
+		k.equal.add(string(c), p)
+	case same:
+		k.same.add(value(c), p)
 	case fold:
 		k.fold.add(string(c), p)
 	case prefix:
@@ -87,7 +107,9 @@ func (k *key) drop(c condition, p *posting) {
 	k.count--
 	switch c := c.(type) {
 	case equals:
-		k.equal.remove(value(c), p)
+		k.equal.remove(string(c), p)
+	case same:
+		k.same.remove(value(c), p)
 	case fold:
 		k.fold.remove(string(c), p)
 	case prefix:
@@ -118,7 +140,9 @@ func (k *key) crowd(c condition) int {
 	}
 	switch c := c.(type) {
 	case equals:
-		return 1 + len(k.equal[value(c)])
+		return 1 + len(k.equal[string(c)])
+	case same:
+		return 1 + len(k.same[value(c)])
 	case fold:
 		return 1 + len(k.fold[string(c)])
 	case prefix:
@@ -141,17 +165,19 @@ func (k *key) crowd(c condition) int {
 func (k *key) visit(f field, look func(list)) {
 	look(k.present)
 	for _, v := range f.values {
-		look(k.equal[v])
-		switch v.kind {
-		case isString:
+		if v.kind == isString {
 			k.visitText(v.text, look)
-		case isNumber:
+			continue
+		}
+		look(k.same[v])
+		if v.kind == isNumber {
 			k.ranges.visit(v.number, func(l list) bool { look(l); return true })
 		}
 	}
 }
 
 func (k *key) visitText(s string, look func(list)) {
+	look(k.equal[s])
 	if len(k.fold) > 0 {
 		look(k.fold[strings.ToLower(s)])
 	}

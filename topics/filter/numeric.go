@@ -47,7 +47,7 @@ func (s *source) numeric(arg *node) (condition, error) {
 	all := between{-top, top}
 	switch operator.text {
 	case "=":
-		return equals(value{kind: isNumber, number: bound}), r.end("Too many elements in numeric expression")
+		return same(value{kind: isNumber, number: bound}), r.end("Too many elements in numeric expression")
 	case "<":
 		all.hi = bound - 1
 		return all, r.end("Too many elements in numeric expression")

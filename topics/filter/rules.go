@@ -28,8 +28,10 @@ func (s *source) condition(n *node) (condition, error) {
 		return nil, s.errorAt(n.mark, "Match value must be String, number, true, false, or null")
 	case '{':
 		return s.operator(n)
+	case '"':
+		return equals(n.text), nil
 	}
-	return equals(scalar(n)), nil
+	return same(scalar(n)), nil
 }
 
 // scalar is the value of a node that is no list and no object.
