@@ -68,6 +68,10 @@ func (s *source) measureOr(n *node, level, combinations int) (int, error) {
 	return sum, nil
 }
 
+// maxTerms bounds all branches of a policy together. AWS's count of combinations
+// does not: in a $or a key with one value costs nothing there.
+const maxTerms = 2_000
+
 // expand adds the terms of an object to each branch and multiplies the branches
 // at each $or. As in Ruler a key that is asked twice is asked the last time.
 func (s *source) expand(n *node, path string, branches []branch) ([]branch, error) {
@@ -87,11 +91,21 @@ func (s *source) expand(n *node, path string, branches []branch) ([]branch, erro
 				branches[b] = branches[b].with(term{key, conditions})
 			}
 		}
+		if err == nil && countTerms(branches) > maxTerms {
+			err = errTooComplex
+		}
 		if err != nil {
 			return nil, err
 		}
 	}
 	return branches, nil
+}
+
+func countTerms(branches []branch) (n int) {
+	for _, b := range branches {
+		n += len(b)
+	}
+	return n
 }
 
 func (s *source) expandOr(n *node, path string, branches []branch) ([]branch, error) {

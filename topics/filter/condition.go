@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,6 +23,10 @@ type value struct {
 	text   string
 }
 
+func (v value) compare(w value) int {
+	return cmp.Or(cmp.Compare(v.kind, w.kind), cmp.Compare(v.number, w.number), strings.Compare(v.text, w.text))
+}
+
 // condition is one element of a policy's list.
 type condition interface {
 	// match tells whether one of the values of a key does; no values: the message
@@ -38,7 +43,7 @@ type (
 	between   struct{ lo, hi int64 }
 	network   netip.Prefix
 	exists    bool
-	not       []value
+	not       []value // ascending
 	notPrefix string
 )
 
@@ -74,7 +79,10 @@ func (c between) match(f field) bool {
 func (c exists) match(f field) bool { return !f.invalid && bool(c) == (len(f.values) > 0) }
 
 func (c not) match(f field) bool {
-	return slices.ContainsFunc(f.values, func(v value) bool { return !slices.Contains(c, v) })
+	return slices.ContainsFunc(f.values, func(v value) bool {
+		_, found := slices.BinarySearchFunc(c, v, value.compare)
+		return !found
+	})
 }
 
 func (c notPrefix) match(f field) bool {

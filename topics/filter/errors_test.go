@@ -70,6 +70,8 @@ func TestErrorsAreAWSs(t *testing.T) {
 		{`{"key":[{"anything-but":{}}]}`, `Anything-But expression name not found`, 27},
 		{`{"key":[{"anything-but":-1000000001}]}`, `Value must be between -1.0E9 and 1.0E9, inclusive`, 36},
 		{`{"$or":[{"numeric":123},{"prefix":"abc"}]}`, `Value of numeric must be an array.`, 23},
+		{`{"$or":[{"a":["x",[1]]},{"b":[1]}]}`, `Match value must be String, number, true, false, or null`, 20},
+		{`{"key":[{"anything-but":{"prefix":"a","suffix":"b"}}]}`, `Only one key allowed in match expression`, 49},
 		{`{"😀é":1}`, `"😀é" must be an object or an array`, 9},
 	} {
 		want := fmt.Sprintf("FilterPolicy: %s\n at [Source: (String)\"%s\"; line: 1, column: %d]", c.want, c.policy, c.column)
@@ -118,6 +120,15 @@ func list(n int) string {
 	return `["` + strings.Repeat(`x","`, n-1) + `x"]`
 }
 
+// distinct are n keys with one value each.
+func distinct(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(`"key-%d":[1]`, i)
+	}
+	return strings.Join(all, ",")
+}
+
 // The counts are those of AWS's page and of the policies that localstack tried
 // on AWS: https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
 func TestLimits(t *testing.T) {
@@ -151,6 +162,9 @@ func TestLimits(t *testing.T) {
 		{`{"a":[1],"b":[1],"c":[1],"d":[1],"$or":[{"e":[1],"f":[1]},{"g":[1]}]}`, filter.Attributes, ""},
 		{`{"a":{"b":[1],"c":[1],"d":[1],"e":[1],"f":[1],"g":[1]}}`, filter.Body, ""}, // 2⁶ = 64
 		{`{"$or":` + strings.Repeat(`[{"a":[1]},{"$or":`, 100) + `[{"a":[1]},{"b":[1]}]` + strings.Repeat(`}]`, 100) + `}`, filter.Body, ""},
+		{`{"$or":[{` + distinct(1_999) + `},{"a":[1]}]}`, filter.Body, ""},
+		{`{"$or":[{` + distinct(2_001) + `},{"a":[1]}]}`, filter.Body, complexity},
+		{`{"$or":[{` + distinct(1_500) + `},{"a":[1]}],"b":{"$or":[{"c":[1]},{"d":[1]}]}}`, filter.Body, complexity}, // each twice
 		{`{"x":[` + strings.Repeat(`[`, 9_000) + strings.Repeat(`]`, 9_000) + `]}`, filter.Body, complexity},
 		{`{` + strings.Repeat(`"a":{"$or":[{"b":[1]},{"c":[1]}],`, 8) + `"d":[1]` + strings.Repeat(`}`, 8) + `}`, filter.Body, complexity},
 	} {

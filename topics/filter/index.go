@@ -105,7 +105,7 @@ func (x *Index) remove(id ID) {
 }
 
 // Match calls found once for each policy that takes the message, in no order.
-// Set and Remove wait for it, so found must not call them.
+// Set and Remove wait until it is done, so found must not use the index.
 func (x *Index) Match(m *Message, found func(ID)) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

@@ -32,7 +32,7 @@ func (s *source) numeric(arg *node) (condition, error) {
 	if arg.kind != '[' {
 		return nil, s.errorAt(arg.mark, "Value of numeric must be an array.")
 	}
-	r := terms{s, arg, 0}
+	r := operands{s, arg, 0}
 	operator, pos := r.next()
 	switch {
 	case operator == nil:
@@ -65,15 +65,15 @@ func (s *source) numeric(arg *node) (condition, error) {
 	return r.upper(all, bound)
 }
 
-// terms walks over the list of a numeric condition.
-type terms struct {
+// operands walks over the list of a numeric condition.
+type operands struct {
 	s    *source
 	list *node
 	i    int
 }
 
-// next is the next term, or nil, and where Ruler stands when it has met it.
-func (r *terms) next() (*node, int) {
+// next is the next operand, or nil, and where Ruler stands when it has met it.
+func (r *operands) next() (*node, int) {
 	if r.i == len(r.list.children) {
 		return nil, r.list.end
 	}
@@ -82,8 +82,8 @@ func (r *terms) next() (*node, int) {
 	return n, n.mark
 }
 
-// number is the term after an operator.
-func (r *terms) number(operator string) (int64, error) {
+// number is the operand after an operator.
+func (r *operands) number(operator string) (int64, error) {
 	n, pos := r.next()
 	switch operator {
 	case "=":
@@ -102,7 +102,7 @@ func (r *terms) number(operator string) (int64, error) {
 	return v.number, nil
 }
 
-func (r *terms) end(text string) error {
+func (r *operands) end(text string) error {
 	if n, pos := r.next(); n != nil {
 		return r.s.errorAt(pos, "%s", text)
 	}
@@ -110,7 +110,7 @@ func (r *terms) end(text string) error {
 }
 
 // upper adds the second half of a range.
-func (r *terms) upper(all between, bottom int64) (condition, error) {
+func (r *operands) upper(all between, bottom int64) (condition, error) {
 	operator, pos := r.next()
 	switch {
 	case operator.kind != '"':

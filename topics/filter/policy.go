@@ -28,8 +28,7 @@ const (
 	maxBytes        = 256 << 10
 )
 
-// Limits are what a policy may be at most, beyond what AWS allows all of them
-// (150 combinations, 256 KiB).
+// Limits are those of AWS's bounds that an operator may lift.
 type Limits struct {
 	Keys int // at its top level, AWSKeys on AWS; 0 is no limit
 }

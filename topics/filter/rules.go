@@ -2,6 +2,7 @@ package filter
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -171,6 +172,7 @@ func (s *source) not(arg *node, list []*node) (condition, error) {
 	if len(values) == 0 {
 		return nil, s.errorAt(arg.end, "%s", mixed)
 	}
+	slices.SortFunc(values, value.compare)
 	return values, nil
 }
 
