@@ -78,6 +78,8 @@ func (c between) match(f field) bool {
 
 func (c exists) match(f field) bool { return !f.invalid && bool(c) == (len(f.values) > 0) }
 
+// match takes a list with any value that is not listed, as AWS's page on numbers
+// and older ones on strings say; of String.Array a newer one wants none listed.
 func (c not) match(f field) bool {
 	return slices.ContainsFunc(f.values, func(v value) bool {
 		_, found := slices.BinarySearchFunc(c, v, value.compare)
