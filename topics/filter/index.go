@@ -106,7 +106,10 @@ func (x *Index) remove(id ID) {
 
 // Match calls found once for each policy that takes the message, in no order.
 // Set and Remove wait until it is done, so found must not use the index.
-func (x *Index) Match(m *Message, found func(ID)) {
+func (x *Index) Match(m *Message, found func(ID)) { x.match(m, found) }
+
+// match tells how many branches it looked at.
+func (x *Index) match(m *Message, found func(ID)) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	s := search{found: found}
@@ -135,6 +138,7 @@ func (x *Index) Match(m *Message, found func(ID)) {
 			}
 		}
 	}
+	return s.looked
 }
 
 // search is one Match under way.
@@ -143,9 +147,11 @@ type search struct {
 	found  func(ID)
 	many   bool        // the key under way has more than one value
 	seen   map[ID]bool // of those that can be met more than once
+	looked int
 }
 
 func (s *search) list(l list) {
+	s.looked += len(l)
 	for i := range l {
 		h := &l[i]
 		if s.seen[h.id] || !h.alone && !h.p.match(s.fields) {
