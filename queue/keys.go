@@ -24,6 +24,7 @@ const (
 	tableCounter    = 'n' // key → sum
 	tableDefinition = 'q' // registry: queue name → definition
 	tableIdentity   = 'i' // registry: the latest identity given to a queue
+	tableMove       = 'v' // registry: queue identity, id → move; data shards: id → how far it came
 )
 
 const (

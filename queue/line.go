@@ -168,6 +168,14 @@ func (w *writer) openGroup(ln *line, name string) *group {
 	return g
 }
 
+// locked tells whether a FIFO group is held back.
+func (w *writer) locked(ln *line, name string) bool {
+	if g := ln.groups[name]; g != nil {
+		return g.locks > 0
+	}
+	return ln.fifo && ln.counts.leased+ln.counts.waiting > 0 && w.locksOnDisk(ln, name) > 0
+}
+
 // locksOnDisk is right for a group that is not in memory: its lock was not
 // changed in the open batch, since groups leave memory between batches only.
 func (w *writer) locksOnDisk(ln *line, name string) uint64 {

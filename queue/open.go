@@ -50,12 +50,14 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.openFiles(&o); err != nil {
 		return nil, err
 	}
-	if err := s.load(&o); err != nil {
+	moves, err := s.load(&o)
+	if err != nil {
 		_ = s.db.Close()
 		_ = s.lock.Close()
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	s.start()
+	s.resumeMoves(moves)
 	return s, nil
 }
 
@@ -183,10 +185,10 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 	return po
 }
 
-// load reads what the store knows and raises its epoch.
-func (s *Store) load(o *Options) error {
+// load reads what the store knows and raises its epoch. It gives the moves there are.
+func (s *Store) load(o *Options) ([]*moveRecord, error) {
 	if err := s.loadMeta(o); err != nil {
-		return err
+		return nil, err
 	}
 	for i := range s.meta.Shards {
 		s.shards = append(s.shards, newShard(s, i))
@@ -194,25 +196,25 @@ func (s *Store) load(o *Options) error {
 	s.registry = newShard(s, Registry)
 	latest, err := s.lastTime()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, sh := range s.all() {
 		h, err := s.loadHead(sh)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		latest = max(latest, h.time)
 	}
 	s.clock = newClock(latest)
 	if err := s.loadQueues(); err != nil {
-		return fmt.Errorf("registry: %w", err)
+		return nil, fmt.Errorf("registry: %w", err)
 	}
 	for _, sh := range s.all() {
 		if err := s.loadShard(sh); err != nil {
-			return fmt.Errorf("%s: %w", shardName(sh.number), err)
+			return nil, fmt.Errorf("%s: %w", shardName(sh.number), err)
 		}
 	}
-	return nil
+	return s.scanMoves(nil)
 }
 
 func metaKey() []byte { return appendTable(nil, prefixStore, tableMeta) }

@@ -233,7 +233,10 @@ func (s *Store) DeleteQueue(ctx context.Context, name string) error {
 	delete(s.identities, def.Identity)
 	s.mu.Unlock()
 	close(q.gone)
-	return s.tellShards(q, def.number())
+	if err := s.tellShards(q, def.number()); err != nil {
+		return err
+	}
+	return s.dropMovesOf(def.Identity)
 }
 
 func (s *Store) tellShards(q *queueDef, old uint64) error {

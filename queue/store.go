@@ -31,6 +31,7 @@ type Store struct {
 	turn     atomic.Uint64
 	stalls   atomic.Uint64
 	readers  readers
+	moves    moves
 
 	mu         sync.RWMutex
 	queues     map[string]*queueDef
@@ -94,6 +95,7 @@ func (s *Store) close() error {
 	for _, sh := range s.all() {
 		sh.inbox.close()
 	}
+	s.moves.close()
 	for _, sh := range s.all() {
 		select {
 		case <-sh.writer.done:

@@ -53,6 +53,7 @@ func suite() []group {
 		{"fifo", fifo()},
 		{"waiting", waiting()},
 		{"dead_letters", deadLetters()},
+		{"moves", moves()},
 		{"queues", queues()},
 		{"records", records()},
 		{"store", stores()},
