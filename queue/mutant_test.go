@@ -40,6 +40,25 @@ func TestPowerLossMutants(t *testing.T) {
 	}
 }
 
+// TestMoveMutants shows what TestPowerLossOfMove would find.
+func TestMoveMutants(t *testing.T) {
+	t.Parallel()
+	for name, mutant := range map[string]func(queue.Log) queue.Log{
+		"forget how far a move came": without('v'),
+		"leave what was moved": func(l queue.Log) queue.Log {
+			return changed{l, func(key, value []byte) ([]byte, bool) {
+				return value, key[tableAt] != 'm' || len(value) > 0 // a deletion has none
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wrong, _ := moveCut(t, 1, &cut{batch: 3}, mutant)
+			require.NotEmpty(t, wrong)
+		})
+	}
+}
+
 // hasty writes durably but does not wait for it.
 type hasty struct{ queue.Log }
 

@@ -100,6 +100,8 @@ func work(t *testing.T, s *queue.Store, purged string) {
 		_, err = s.Commit(ctx, i%s.Shards(), b)
 		require.NoError(t, err)
 	}
+	_, err := s.StartMove(ctx, queue.Move{Source: "dead", Destination: "short"})
+	require.NoError(t, err)
 	close(stop)
 	wg.Wait()
 }
