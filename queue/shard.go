@@ -145,6 +145,7 @@ type shard struct {
 	nextDue  atomic.Int64  // nothing moves by itself before this time
 	ids      idSource
 	watchers watchers
+	bills    bills
 	writer   *writer
 }
 

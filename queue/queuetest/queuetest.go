@@ -50,6 +50,7 @@ func suite() []group {
 	return []group{
 		{"standard", standard()},
 		{"leases", leases()},
+		{"fair", fair()},
 		{"fifo", fifo()},
 		{"waiting", waiting()},
 		{"dead_letters", deadLetters()},
