@@ -21,7 +21,8 @@ type cut struct {
 	queue.Log
 	mu    sync.Mutex
 	fs    *vfs.MemFS
-	batch int // after this many
+	begin int // the batch to lose power after, from when the test says so
+	batch int // how many are left until then
 	torn  bool
 	after *vfs.MemFS
 }
@@ -64,7 +65,7 @@ func TestPowerLossOfMove(t *testing.T) {
 			t.Run(fmt.Sprintf("shards=%d/torn=%v", shards, torn), func(t *testing.T) {
 				t.Parallel()
 				for batch := 1; ; batch++ {
-					wrong, last := moveCut(t, shards, &cut{batch: batch, torn: torn}, nil)
+					wrong, last := moveCut(t, shards, &cut{begin: batch, torn: torn}, nil)
 					require.Empty(t, wrong, "after batch %d", batch)
 					if last {
 						require.Greater(t, batch, 4)
@@ -82,17 +83,7 @@ func TestPowerLossOfMove(t *testing.T) {
 func moveCut(t *testing.T, shards int, c *cut, mutant func(queue.Log) queue.Log) (wrong []string, last bool) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
-		batch := c.batch
-		c.fs, c.batch = vfs.NewCrashableMem(), 0
-		o := queue.Options{FS: c.fs, Shards: shards, MemTable: 64 << 10}
-		queue.WrapLog(&o, func(l queue.Log) queue.Log {
-			if mutant != nil {
-				l = mutant(l)
-			}
-			c.Log = l
-			return c
-		})
-		s := open(t, o)
+		s := c.open(t, shards, mutant)
 		for _, name := range []string{"q", "to"} {
 			_, err := s.CreateQueue(ctx, name, queue.Settings{FIFO: true})
 			require.NoError(t, err)
@@ -101,7 +92,7 @@ func moveCut(t *testing.T, shards int, c *cut, mutant func(queue.Log) queue.Log)
 			_, err := s.Send(ctx, "q", queue.Message{Group: fmt.Sprint(i % 5), Body: fmt.Appendf(nil, "%04d", i)})
 			require.NoError(t, err)
 		}
-		c.loseAt(batch)
+		c.loseAt(c.begin)
 		_, err := s.StartMove(ctx, queue.Move{Source: "q", Destination: "to"})
 		require.NoError(t, err)
 		synctest.Wait()

@@ -53,9 +53,22 @@ func TestMoveMutants(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wrong, _ := moveCut(t, 1, &cut{batch: 3}, mutant)
+			wrong, _ := moveCut(t, 1, &cut{begin: 3}, mutant)
 			require.NotEmpty(t, wrong)
 		})
+	}
+}
+
+// TestOutboxMutant shows that TestPowerLossOfOutbox would find an outbox entry
+// that is applied twice: its destination forgets what it applied.
+func TestOutboxMutant(t *testing.T) {
+	t.Parallel()
+	for batch := 1; ; batch++ {
+		wrong, last := outboxCut(t, 1, &cut{begin: batch}, without('p'))
+		if len(wrong) > 0 {
+			return
+		}
+		require.False(t, last, "not found")
 	}
 }
 

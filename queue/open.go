@@ -318,6 +318,9 @@ func (s *Store) loadShard(sh *shard) error {
 	if err := w.loadTimers(); err != nil {
 		return err
 	}
+	if err := w.loadOutbox(); err != nil {
+		return err
+	}
 	w.findRecent(0)
 	sh.nextDue.Store(w.wakeTime())
 	return nil

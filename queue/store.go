@@ -32,6 +32,7 @@ type Store struct {
 	stalls   atomic.Uint64
 	readers  readers
 	moves    moves
+	outboxes sync.WaitGroup // the forwarders
 
 	mu         sync.RWMutex
 	queues     map[string]*queueDef
@@ -52,6 +53,7 @@ func (s *Store) start() {
 	for _, sh := range s.all() {
 		go sh.writer.run()
 		go sh.writer.acknowledge()
+		s.outboxes.Go(func() { s.forwardAll(sh) })
 	}
 }
 
@@ -96,6 +98,7 @@ func (s *Store) close() error {
 		sh.inbox.close()
 	}
 	s.moves.close()
+	s.outboxes.Wait() // they end when the inboxes are closed
 	for _, sh := range s.all() {
 		select {
 		case <-sh.writer.done:

@@ -55,6 +55,7 @@ func suite() []group {
 		{"waiting", waiting()},
 		{"dead_letters", deadLetters()},
 		{"moves", moves()},
+		{"outbox", outbox()},
 		{"queues", queues()},
 		{"records", records()},
 		{"store", stores()},
