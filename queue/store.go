@@ -31,6 +31,7 @@ type Store struct {
 	turn     atomic.Uint64
 	stalls   atomic.Uint64
 	readers  readers
+	corrupt  sync.Map // paths of files with a part that cannot be read
 	moves    moves
 	outboxes sync.WaitGroup // the forwarders
 
