@@ -32,6 +32,7 @@ type line struct {
 
 	groups map[string]*group
 	ring   ring
+	flying map[string]int64 // leased in this epoch, by group; see fair.go
 	// complete: every group with ready messages is in groups. Otherwise groups
 	// behind the name after were not looked at in this pass over the disk, and
 	// clean tells that none before it was left out.
@@ -40,6 +41,7 @@ type line struct {
 	begun    bool
 	clean    bool
 	passes   uint64 // over the disk so far
+	turns    int    // taken by the groups in the ring since others were looked for
 	written  uint64 // the batch that last changed the ready index
 
 	orphans   uint64 // no orphan lies before this position
@@ -62,6 +64,7 @@ type group struct {
 
 	call  uint64 // the receive that last took from it
 	taken int
+	debt  int64 // bytes it was given beyond its turns
 
 	ringPrev, ringNext *group
 	listed             bool
@@ -166,6 +169,14 @@ func (w *writer) openGroup(ln *line, name string) *group {
 	ln.groups[name] = g
 	w.held += groupCost
 	return g
+}
+
+// locked tells whether a FIFO group is held back.
+func (w *writer) locked(ln *line, name string) bool {
+	if g := ln.groups[name]; g != nil {
+		return g.locks > 0
+	}
+	return ln.fifo && ln.counts.leased+ln.counts.waiting > 0 && w.locksOnDisk(ln, name) > 0
 }
 
 // locksOnDisk is right for a group that is not in memory: its lock was not

@@ -120,6 +120,7 @@ func (w *writer) lease(ln *line, name string, e readyEntry, due int64) state {
 		s.first = w.now
 	}
 	ln.counts.leased++
+	ln.fly(name, 1)
 	w.touch(ln)
 	w.putState(ln.number, e.pos, &s)
 	return s
@@ -145,6 +146,9 @@ func (w *writer) leave(ln *line, pos uint64, s state) {
 	case phaseLeased:
 		w.dropTimer(ln.number, pos, s.due)
 		ln.counts.leased--
+		if leaseEpoch(s.lease) == w.store.meta.Epoch {
+			ln.fly(s.group, -1)
+		}
 	case phaseWaiting:
 		w.dropTimer(ln.number, pos, s.due)
 		ln.counts.waiting--
@@ -188,10 +192,14 @@ func (w *writer) deadLetter(ln *line, s *state) *queueDef {
 }
 
 // bury moves a message to a dead-letter queue. It keeps its ID, its group and
-// the time it was sent; its receives start anew.
+// the time it was sent; its receives start anew. In a FIFO queue its ID becomes
+// its deduplication id, as in SQS: two messages may have shared one.
 func (w *writer) bury(ln *line, pos uint64, s state, c *content, to *queueDef) {
 	w.remove(ln, pos, s)
 	dead := *c
 	dead.source = ln.queue.name
+	if ln.fifo {
+		dead.dedup = dead.id.String()
+	}
 	w.add(w.line(to.current.Load().number()), &dead, w.now)
 }

@@ -50,12 +50,14 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.openFiles(&o); err != nil {
 		return nil, err
 	}
-	if err := s.load(&o); err != nil {
+	moves, err := s.load(&o)
+	if err != nil {
 		_ = s.db.Close()
 		_ = s.lock.Close()
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	s.start()
+	s.resumeMoves(moves)
 	return s, nil
 }
 
@@ -165,7 +167,19 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 		Logger:             &pebbleLogger{log: s.log, fail: s.fail},
 	}
 	po.EventListener = &pebble.EventListener{
-		BackgroundError: func(err error) { s.log.Error("store cannot write in the background", "err", err) },
+		BackgroundError: func(err error) {
+			if !pebble.IsCorruptionError(err) { // which DataCorruption tells, once
+				s.log.Error("store cannot write in the background", "err", err)
+			}
+		},
+		// Without this Pebble would end the process, by Fatalf.
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			if _, told := s.corrupt.LoadOrStore(i.Path, nil); told {
+				return
+			}
+			s.log.Error("store cannot read a part of a file; restore a backup, or live without those keys",
+				"file", i.Path, "first", fmt.Sprintf("%x", i.Bounds.Start), "last", fmt.Sprintf("%x", i.Bounds.End.Key), "err", i.Details)
+		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			s.stalls.Add(1)
 			s.log.Warn("store stalls writes", "reason", i.Reason)
@@ -183,10 +197,10 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 	return po
 }
 
-// load reads what the store knows and raises its epoch.
-func (s *Store) load(o *Options) error {
+// load reads what the store knows and raises its epoch. It gives the moves there are.
+func (s *Store) load(o *Options) ([]*moveRecord, error) {
 	if err := s.loadMeta(o); err != nil {
-		return err
+		return nil, err
 	}
 	for i := range s.meta.Shards {
 		s.shards = append(s.shards, newShard(s, i))
@@ -194,25 +208,25 @@ func (s *Store) load(o *Options) error {
 	s.registry = newShard(s, Registry)
 	latest, err := s.lastTime()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, sh := range s.all() {
 		h, err := s.loadHead(sh)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		latest = max(latest, h.time)
 	}
 	s.clock = newClock(latest)
 	if err := s.loadQueues(); err != nil {
-		return fmt.Errorf("registry: %w", err)
+		return nil, fmt.Errorf("registry: %w", err)
 	}
 	for _, sh := range s.all() {
 		if err := s.loadShard(sh); err != nil {
-			return fmt.Errorf("%s: %w", shardName(sh.number), err)
+			return nil, fmt.Errorf("%s: %w", shardName(sh.number), err)
 		}
 	}
-	return nil
+	return s.scanMoves(nil)
 }
 
 func metaKey() []byte { return appendTable(nil, prefixStore, tableMeta) }
@@ -314,6 +328,9 @@ func (s *Store) loadShard(sh *shard) error {
 		return err
 	}
 	if err := w.loadTimers(); err != nil {
+		return err
+	}
+	if err := w.loadOutbox(); err != nil {
 		return err
 	}
 	w.findRecent(0)

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // definition is a queue as the registry keeps it.
@@ -233,7 +235,10 @@ func (s *Store) DeleteQueue(ctx context.Context, name string) error {
 	delete(s.identities, def.Identity)
 	s.mu.Unlock()
 	close(q.gone)
-	return s.tellShards(q, def.number())
+	if err := s.tellShards(q, def.number()); err != nil {
+		return err
+	}
+	return s.dropMovesOf(def.Identity)
 }
 
 func (s *Store) tellShards(q *queueDef, old uint64) error {
@@ -369,5 +374,8 @@ func (s *Store) countsOf(sh *shard, q *queueDef, number uint64) (c counts, oldes
 		oldest = positionTime(positionOf(k))
 		return false, nil
 	})
+	if pebble.IsCorruptionError(err) { // the counts are right all the same; none is older
+		return c, positionTime(max(c.floor, hint.Load())), nil
+	}
 	return c, oldest, err
 }

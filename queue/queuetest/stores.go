@@ -101,6 +101,8 @@ func stores() behaviours {
 				"create":  func() error { _, err := k.CreateQueue(ctx(), "r", queue.Settings{}); return err },
 				"stats":   func() error { _, err := k.Stats("q"); return err },
 				"walk":    func() error { return k.Messages("q", 0, 0, func(queue.Peeked) bool { return true }) },
+				"move":    func() error { _, err := k.StartMove(ctx(), queue.Move{Source: "q"}); return err },
+				"moves":   func() error { _, err := k.Moves("q"); return err },
 				"backup":  func() error { return k.Backup("elsewhere") },
 			} {
 				require.ErrorIs(k, call(), queue.ErrClosed, what)
