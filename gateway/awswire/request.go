@@ -36,12 +36,18 @@ func mediaType(r *http.Request) string {
 	return kind
 }
 
-// read takes the request apart. After an error it holds what names its action.
-func (r *Request) read(w http.ResponseWriter, hr *http.Request, most int64) error {
+// newRequest is a request as far as it can be told without its body.
+func newRequest(hr *http.Request) *Request {
+	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: requestID()}
 	if target := hr.Header.Get("X-Amz-Target"); target != "" {
 		r.Protocol = JSON
 		r.target, r.Action, _ = strings.Cut(target, ".")
 	}
+	return r
+}
+
+// read takes the request apart.
+func (r *Request) read(w http.ResponseWriter, hr *http.Request, most int64) error {
 	var err error
 	if r.body, err = readBody(w, hr, most); err != nil {
 		return err
