@@ -16,6 +16,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
+	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 // askAWS sends an action nobody knows and gives status and answer: whoever is let
@@ -136,6 +137,14 @@ func TestFormsThatAreNotAWS(t *testing.T) {
 		require.NotContains(t, string(text), "<Code>", path)
 		require.Contains(t, res.Header.Get("Content-Type"), kind)
 	}
+}
+
+func TestAStopIsNotedOnBothFaces(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []topics.Owner{
+		{Account: "000000000000", Region: "local"}, {Account: "000000000000", Region: "us-east-1"},
+		{Account: "123456789012", Region: "local"}, {Account: "123456789012", Region: "us-east-1"},
+	}, gateway.Owners(withKey(withAccessKey(config.Default()))))
 }
 
 func TestReloadChangesAccessKeys(t *testing.T) {
