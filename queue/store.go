@@ -33,6 +33,8 @@ type Store struct {
 	readers  readers
 	moves    moves
 
+	purgeAtOnce bool
+
 	mu         sync.RWMutex
 	queues     map[string]*queueDef
 	identities map[uint64]*queueDef
