@@ -75,15 +75,17 @@ func (t *Topics) eachOpen(fn func(id queue.ID)) error {
 }
 
 func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
-	l, err := t.ledger(id)
-	if err != nil || l.Open() > 0 {
-		return err
-	}
+	// The publish first: once it is expanded, deliveries are opened again only
+	// with a write to it. A ledger read before could be one without audience yet.
 	p, rev, err := get[Publish](t.store, id.Shard(), publishKey(id))
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	l, err := t.ledger(id)
+	if err != nil || l.Open() > 0 {
 		return err
 	}
 	needed := l[Failed]+l[Sent] > 0 // a redrive or a receipt may have it sent again
