@@ -91,7 +91,7 @@ func (s *service) badAddress(queueURL string) *awswire.Error {
 
 func denied() *awswire.Error {
 	e := refuse(http.StatusForbidden, "AccessDenied", "Access to the resource is denied: the queue is of another account.")
-	e.JSONCode = "AccessDeniedException"
+	e.JSONCode = coral + "AccessDeniedException"
 	return e
 }
 

@@ -13,6 +13,9 @@ import (
 // simple is the prefix of most error codes in the Query protocol.
 const simple = "AWS.SimpleQueueService."
 
+// coral is the prefix of the types of errors that are not SQS's own in JSON.
+const coral = "com.amazon.coral.service#"
+
 // refuse is an error whose code is the same in both protocols.
 func refuse(status int, code, format string, args ...any) *awswire.Error {
 	return &awswire.Error{Code: code, Status: status, Message: fmt.Sprintf(format, args...)}
@@ -28,7 +31,7 @@ func refuseSimple(status int, code, format string, args ...any) *awswire.Error {
 // invalid is InvalidParameterValue.
 func invalid(format string, args ...any) *awswire.Error {
 	e := refuse(http.StatusBadRequest, "InvalidParameterValue", format, args...)
-	e.JSONCode = "InvalidParameterValueException"
+	e.JSONCode = coral + "InvalidParameterValueException"
 	return e
 }
 
@@ -44,7 +47,7 @@ func notOfType(parameter string, value any) *awswire.Error {
 
 func missing(parameter string) *awswire.Error {
 	e := refuse(http.StatusBadRequest, "MissingParameter", "The request must contain the parameter %s.", parameter)
-	e.JSONCode = "MissingRequiredParameterException"
+	e.JSONCode = coral + "MissingRequiredParameterException"
 	return e
 }
 
