@@ -34,6 +34,9 @@ func (s *service) asked(r *awswire.Request, full string, attrs, tags map[string]
 	default:
 		return set, invalidAttribute("FifoQueue", "")
 	}
+	if err := checkTags(tags); err != nil {
+		return set, err
+	}
 	for k, v := range tags {
 		set.Tags[userTag+k] = v
 	}
