@@ -85,6 +85,7 @@ const (
 	opRemovePrefix
 	opAdd
 	opExpect
+	opForward
 )
 
 type op struct {
@@ -100,4 +101,6 @@ type op struct {
 	value     []byte
 	delta     int64
 	revision  uint64
+	shard     int    // forward: where to
+	changes   *Batch // forward
 }

@@ -78,34 +78,40 @@ func (s *Store) checkBatch(shard int, b *Batch) error {
 	}
 	size := 0
 	for i := range b.ops {
-		o := &b.ops[i]
-		var err error
-		switch o.kind {
-		case opSend:
-			size += len(o.msg.Body) + len(o.msg.Attributes)
-			err = s.checkSend(shard, o)
-		case opDelete, opRetry:
-			err = s.checkSettle(shard, o)
-		case opPut:
-			size += len(o.value)
-			if err = checkKey(o.key); err == nil && len(o.value) > MaxValue {
-				err = fmt.Errorf("%w: value of record %q must be at most %d bytes, not %d", ErrInvalid, o.key, MaxValue, len(o.value))
-			}
-		case opRemovePrefix:
-			if len(o.key) == 0 {
-				err = fmt.Errorf("%w: prefix to remove must not be empty", ErrInvalid)
-			}
-		default:
-			err = checkKey(o.key)
-		}
+		n, err := s.checkOp(shard, &b.ops[i])
 		if err != nil {
 			return err
 		}
+		size += n
 	}
 	if size > MaxBatchBytes {
 		return fmt.Errorf("%w: a batch must be at most %d bytes, not %d", ErrInvalid, MaxBatchBytes, size)
 	}
 	return nil
+}
+
+// checkOp checks a change of a batch and tells how many bytes it writes.
+func (s *Store) checkOp(shard int, o *op) (size int, err error) {
+	switch o.kind {
+	case opSend:
+		return len(o.msg.Body) + len(o.msg.Attributes), s.checkSend(shard, o)
+	case opDelete, opRetry:
+		return 0, s.checkSettle(shard, o)
+	case opPut:
+		if err = checkKey(o.key); err == nil && len(o.value) > MaxValue {
+			err = fmt.Errorf("%w: value of record %q must be at most %d bytes, not %d", ErrInvalid, o.key, MaxValue, len(o.value))
+		}
+		return len(o.value), err
+	case opRemovePrefix:
+		if len(o.key) == 0 {
+			err = fmt.Errorf("%w: prefix to remove must not be empty", ErrInvalid)
+		}
+		return 0, err
+	case opForward:
+		err = s.checkForward(o)
+		return len(o.value), err
+	}
+	return 0, checkKey(o.key)
 }
 
 func checkKey(key []byte) error {

@@ -12,6 +12,8 @@ type commitWork struct {
 	b        *Batch
 	revision uint64
 	sent     []Sent
+	// forwarded are the entries of the outbox it wrote.
+	forwarded []entry
 }
 
 // step is what checking a change found, for applying it.
@@ -165,6 +167,8 @@ func (c *commitWork) apply(w *writer, o *op, st *step) {
 		w.removePrefix(o.key, st)
 	case opAdd:
 		w.counters.add(w, o.key, o.delta)
+	case opForward:
+		c.forwarded = append(c.forwarded, w.forward(o))
 	}
 }
 
@@ -213,21 +217,32 @@ func sendTime(m *Message, set *Settings, now int64) int64 {
 // written, except with ErrStoreFailed (or a ctx that ended while the write was
 // under way), where it is unknown.
 func (s *Store) Commit(ctx context.Context, shard int, b *Batch) (revision uint64, err error) {
-	sh, err := s.shard(shard)
+	c, err := s.commit(ctx, shard, b)
 	if err != nil {
 		return 0, err
 	}
+	return c.revision, nil
+}
+
+func (s *Store) commit(ctx context.Context, shard int, b *Batch) (*commitWork, error) {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		b.unfold(shard)
+	}
 	if err := s.checkBatch(shard, b); err != nil {
-		return 0, err
+		return nil, err
 	}
 	c := &commitWork{b: b}
 	if err := sh.run(ctx, c); err != nil {
-		return 0, err
+		return nil, err
 	}
 	for _, fn := range b.after {
 		fn()
 	}
-	return c.revision, nil
+	return c, nil
 }
 
 // Send adds messages to a queue, all or none, durable on return. Messages of a

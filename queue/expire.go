@@ -93,12 +93,14 @@ func (w *writer) expireLine(ln *line) {
 	cutoff := positionAt(w.now - retention + 1)
 	look := positionAt(w.now - retention + expireLook)
 	w.flush() // so that the scan sees what it deletes
-	it := w.iter(messageKey(nil, w.sh.prefix, tableMessage, ln.number, ln.counts.floor),
-		messageKey(nil, w.sh.prefix, tableMessage, ln.number, min(look, positionAt(w.now))))
-	defer it.Close()
+	key := func(pos uint64) []byte { return messageKey(nil, w.sh.prefix, tableMessage, ln.number, pos) }
 	next, n := min(look, positionAt(w.now)), 0
-	for ok := it.First(); ok; ok = it.Next() {
+	it := w.iter(key(ln.counts.floor), key(next))
+	defer it.Close()
+	from, end := ln.counts.floor, next
+	for ok := it.First(); ok || w.past(it, key, from, end); ok = it.Next() {
 		pos := positionOf(it.Key())
+		from = pos + 1
 		if pos >= cutoff || n == expirePage {
 			next = pos
 			break
@@ -189,6 +191,10 @@ func (w *writer) cleanPage(first []byte, left int) int {
 	for ok := it.First(); ok && left > 0; ok = it.Next() {
 		must(w.batch.Delete(it.Key(), nil))
 		left--
+	}
+	if pebble.IsCorruptionError(it.Error()) { // cannot be read, but deleted
+		must(w.batch.DeleteRange(first, prefixEnd(first), nil))
+		return left
 	}
 	must(it.Error())
 	return left

@@ -1,5 +1,7 @@
 package queue
 
+import "context"
+
 // WrapLog lets a test stand between the writers and the log.
 func WrapLog(o *Options, wrap func(Log) Log) { o.wrapLog = wrap }
 
@@ -7,6 +9,11 @@ func WrapLog(o *Options, wrap func(Log) Log) { o.wrapLog = wrap }
 func (s *Store) WriteNewerFormat() error {
 	s.meta.Format = formatVersion + 1
 	return s.saveMeta()
+}
+
+// Compact puts all that is stored into the lowest level's tables.
+func (s *Store) Compact() error {
+	return s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
 }
 
 // SmallMemory makes the writers hold next to nothing in memory.

@@ -24,6 +24,8 @@ const (
 	tableCounter    = 'n' // key → sum
 	tableDefinition = 'q' // registry: queue name → definition
 	tableIdentity   = 'i' // registry: the latest identity given to a queue
+	tableOutbox     = 'o' // destination, number → changes; number 0: the latest number
+	tableApplied    = 'p' // source → highest number applied of its outbox
 	tableMove       = 'v' // registry: queue identity, id → move; data shards: id → how far it came
 )
 

@@ -32,6 +32,7 @@ type line struct {
 
 	groups map[string]*group
 	ring   ring
+	flying map[string]int64 // leased in this epoch, by group; see fair.go
 	// complete: every group with ready messages is in groups. Otherwise groups
 	// behind the name after were not looked at in this pass over the disk, and
 	// clean tells that none before it was left out.
@@ -40,6 +41,7 @@ type line struct {
 	begun    bool
 	clean    bool
 	passes   uint64 // over the disk so far
+	turns    int    // taken by the groups in the ring since others were looked for
 	written  uint64 // the batch that last changed the ready index
 
 	orphans   uint64 // no orphan lies before this position
@@ -62,6 +64,7 @@ type group struct {
 
 	call  uint64 // the receive that last took from it
 	taken int
+	debt  int64 // bytes it was given beyond its turns
 
 	ringPrev, ringNext *group
 	listed             bool

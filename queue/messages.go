@@ -120,6 +120,7 @@ func (w *writer) lease(ln *line, name string, e readyEntry, due int64) state {
 		s.first = w.now
 	}
 	ln.counts.leased++
+	ln.fly(name, 1)
 	w.touch(ln)
 	w.putState(ln.number, e.pos, &s)
 	return s
@@ -145,6 +146,9 @@ func (w *writer) leave(ln *line, pos uint64, s state) {
 	case phaseLeased:
 		w.dropTimer(ln.number, pos, s.due)
 		ln.counts.leased--
+		if leaseEpoch(s.lease) == w.store.meta.Epoch {
+			ln.fly(s.group, -1)
+		}
 	case phaseWaiting:
 		w.dropTimer(ln.number, pos, s.due)
 		ln.counts.waiting--

@@ -112,6 +112,20 @@ func (m *model) endLease(q *modelQueue, msg *modelMessage, at time.Time) {
 	}
 }
 
+// move moves what may be received to another queue, or back to its source.
+func (m *model) move(q *modelQueue, to string) (moved int) {
+	for _, msg := range q.ready() {
+		q.remove(msg)
+		name := to
+		if name == "" {
+			name = msg.source
+		}
+		m.add(m.queues[name], &modelMessage{body: msg.body, group: msg.group})
+		moved++
+	}
+	return moved
+}
+
 func (m *model) retry(q *modelQueue, msg *modelMessage, at time.Time, uncounted bool) {
 	if uncounted {
 		msg.receives--

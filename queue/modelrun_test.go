@@ -49,6 +49,7 @@ func runModel(t *rapid.T, shards int) {
 		"restart":    r.restart,
 		"crash":      r.crash,
 		"purge":      r.purge,
+		"move":       r.move,
 	})
 	r.restart(t)
 	require.Empty(t, r.store.Recount())
@@ -282,6 +283,25 @@ func (r *modelRun) crash(t *rapid.T) {
 	require.NoError(t, r.store.Close())
 	r.options.FS = r.fs
 	r.open(t)
+}
+
+// move takes a queue's messages to another queue; dead letters, if all of them
+// have a source, may go back there.
+func (r *modelRun) move(t *rapid.T) {
+	q := r.queue(t)
+	to := map[string]string{"standard": "dead", "dead": "standard", "fifo": "deadfifo", "deadfifo": "fifo"}[q.name]
+	buried := func(m *modelMessage) bool { return m.source != "" }
+	if slices.ContainsFunc(q.messages, buried) && !slices.ContainsFunc(q.messages, func(m *modelMessage) bool { return !buried(m) }) {
+		to = rapid.SampledFrom([]string{"", to}).Draw(t, "to")
+	}
+	want := r.model.move(q, to)
+	_, err := r.store.StartMove(context.Background(), queue.Move{Source: q.name, Destination: to})
+	require.NoError(t, err)
+	synctest.Wait()
+	ms, err := r.store.Moves(q.name)
+	require.NoError(t, err)
+	require.Equal(t, queue.MoveCompleted, ms[0].Phase, ms[0].Reason)
+	require.EqualValues(t, want, ms[0].Moved)
 }
 
 func (r *modelRun) purge(t *rapid.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,9 +11,6 @@ import (
 
 // MovesKept is how many of a queue's moves are listed: the newest.
 const MovesKept = 10
-
-// ErrMoveInProgress: a queue's messages are being moved already.
-var ErrMoveInProgress = errors.New("move in progress")
 
 // MovePhase is where a move stands.
 type MovePhase string

@@ -291,10 +291,11 @@ func (m *moveWork) do(w *writer) (answer, error) {
 // step walks on over the messages that were visible when the move started.
 func (m *moveWork) step(w *writer, ln *line) {
 	number := m.record.Number
-	it := w.iter(messageKey(nil, w.sh.prefix, tableMessage, number, m.progress.next),
-		messageKey(nil, w.sh.prefix, tableMessage, number, positionAt(m.record.Started+1)))
+	key := func(pos uint64) []byte { return messageKey(nil, w.sh.prefix, tableMessage, number, pos) }
+	end := positionAt(m.record.Started + 1)
+	it := w.iter(key(m.progress.next), key(end))
 	defer it.Close()
-	ok := it.First()
+	ok := it.First() || w.past(it, key, m.progress.next, end)
 	for seen, moved := 0, 0; ok && seen < moveLook && moved < m.limit && w.batch.Len() < moveBytes; seen++ {
 		pos := positionOf(it.Key())
 		c, err := parseContent(it.Value())
@@ -311,7 +312,7 @@ func (m *moveWork) step(w *writer, ln *line) {
 			moved++
 		}
 		m.progress.next = pos + 1
-		ok = it.Next()
+		ok = it.Next() || w.past(it, key, pos+1, end)
 	}
 	must(it.Error())
 	m.done = !ok

@@ -40,6 +40,38 @@ func TestPowerLossMutants(t *testing.T) {
 	}
 }
 
+// TestMoveMutants shows what TestPowerLossOfMove would find.
+func TestMoveMutants(t *testing.T) {
+	t.Parallel()
+	for name, mutant := range map[string]func(queue.Log) queue.Log{
+		"forget how far a move came": without('v'),
+		"leave what was moved": func(l queue.Log) queue.Log {
+			return changed{l, func(key, value []byte) ([]byte, bool) {
+				return value, key[tableAt] != 'm' || len(value) > 0 // a deletion has none
+			}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wrong, _ := moveCut(t, 1, &cut{begin: 3}, mutant)
+			require.NotEmpty(t, wrong)
+		})
+	}
+}
+
+// TestOutboxMutant shows that TestPowerLossOfOutbox would find an outbox entry
+// that is applied twice: its destination forgets what it applied.
+func TestOutboxMutant(t *testing.T) {
+	t.Parallel()
+	for batch := 1; ; batch++ {
+		wrong, last := outboxCut(t, 1, &cut{begin: batch}, without('p'))
+		if len(wrong) > 0 {
+			return
+		}
+		require.False(t, last, "not found")
+	}
+}
+
 // hasty writes durably but does not wait for it.
 type hasty struct{ queue.Log }
 

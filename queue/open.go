@@ -167,7 +167,19 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 		Logger:             &pebbleLogger{log: s.log, fail: s.fail},
 	}
 	po.EventListener = &pebble.EventListener{
-		BackgroundError: func(err error) { s.log.Error("store cannot write in the background", "err", err) },
+		BackgroundError: func(err error) {
+			if !pebble.IsCorruptionError(err) { // which DataCorruption tells, once
+				s.log.Error("store cannot write in the background", "err", err)
+			}
+		},
+		// Without this Pebble would end the process, by Fatalf.
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			if _, told := s.corrupt.LoadOrStore(i.Path, nil); told {
+				return
+			}
+			s.log.Error("store cannot read a part of a file; restore a backup, or live without those keys",
+				"file", i.Path, "first", fmt.Sprintf("%x", i.Bounds.Start), "last", fmt.Sprintf("%x", i.Bounds.End.Key), "err", i.Details)
+		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			s.stalls.Add(1)
 			s.log.Warn("store stalls writes", "reason", i.Reason)
@@ -316,6 +328,9 @@ func (s *Store) loadShard(sh *shard) error {
 		return err
 	}
 	if err := w.loadTimers(); err != nil {
+		return err
+	}
+	if err := w.loadOutbox(); err != nil {
 		return err
 	}
 	w.findRecent(0)

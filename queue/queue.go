@@ -55,6 +55,8 @@ var (
 	ErrNotInFlight = errors.New("message is not in flight")
 	// ErrPurgeInProgress: the queue was purged less than 60 s ago.
 	ErrPurgeInProgress = errors.New("purge in progress")
+	// ErrMoveInProgress: the queue's messages are being moved already.
+	ErrMoveInProgress = errors.New("move in progress")
 	// ErrDiskFull: the disk is above the watermark and the batch is an intake
 	// (Batch.Intake); nothing was written. Outcomes and deletes still pass.
 	ErrDiskFull = errors.New("disk nearly full")

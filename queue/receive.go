@@ -38,6 +38,7 @@ type receiveWork struct {
 func (r *receiveWork) do(w *writer) (answer, error) {
 	def := r.queue.current.Load()
 	r.number = def.number()
+	w.charge()
 	if w.store.queue(def.Name) != r.queue {
 		return 0, fmt.Errorf("queue %q: %w", def.Name, ErrNotFound)
 	}
@@ -92,18 +93,19 @@ func (r *receiveWork) take(w *writer, ln *line, due int64) {
 	if !r.visited {
 		r.visited, r.since = true, ln.passes
 	}
-	skipped := 0
+	w.further(ln)
+	var t turn
 	for visits := 0; len(r.got) < r.max; visits++ {
 		if visits == visitsMax {
 			r.more = true
 			return
 		}
 		g := ln.ring.front()
-		if g == nil || skipped >= ln.ring.n {
-			if ln.complete || !r.widen(w, ln) {
+		if g == nil || t.passed() >= ln.ring.n {
+			if !t.again() && (ln.complete || !r.widen(w, ln)) {
 				return
 			}
-			skipped = 0
+			t.skipped = 0
 			continue
 		}
 		if g.call != w.call {
@@ -112,13 +114,18 @@ func (r *receiveWork) take(w *writer, ln *line, due int64) {
 		if r.skips(g) {
 			ln.ring.rotate(g)
 			r.passed = true
-			skipped++
+			t.skipped++
+			continue
+		}
+		if t.standsBack(w, ln, g) {
+			ln.ring.rotate(g)
 			continue
 		}
 		e, ok := w.takeReady(ln, g)
 		if ok {
-			skipped, r.since = 0, ln.passes
+			t, r.since = turn{all: t.all}, ln.passes
 			g.taken++
+			ln.turns++
 			r.got = append(r.got, leased{pos: e.pos, state: w.lease(ln, g.name, e, due), fresh: e.lease == 0})
 		}
 		if w.list(ln, g); g.listed {
@@ -312,6 +319,9 @@ func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, er
 				return nil, fmt.Errorf("queue %q: %w", q.name, err)
 			}
 			continue
+		}
+		if len(v) > turnBytes {
+			sh.bills.add(r.number, c.group, int64(len(v)-turnBytes))
 		}
 		out = append(out, received(sh, q, r.number, l, &c))
 	}

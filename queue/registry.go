@@ -8,6 +8,8 @@ import (
 	"maps"
 	"sync/atomic"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // definition is a queue as the registry keeps it.
@@ -373,5 +375,8 @@ func (s *Store) countsOf(sh *shard, q *queueDef, number uint64) (c counts, oldes
 		oldest = positionTime(positionOf(k))
 		return false, nil
 	})
+	if pebble.IsCorruptionError(err) { // the counts are right all the same; none is older
+		return c, positionTime(max(c.floor, hint.Load())), nil
+	}
 	return c, oldest, err
 }

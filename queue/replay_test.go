@@ -97,9 +97,14 @@ func work(t *testing.T, s *queue.Store, purged string) {
 		if i%50 == 49 {
 			b.RemovePrefix([]byte("p1"))
 		}
+		forwarded := new(queue.Batch)
+		forwarded.Add([]byte("forwarded"), 1)
+		b.Forward((i+1)%s.Shards(), forwarded)
 		_, err = s.Commit(ctx, i%s.Shards(), b)
 		require.NoError(t, err)
 	}
+	_, err := s.StartMove(ctx, queue.Move{Source: "dead", Destination: "short"})
+	require.NoError(t, err)
 	close(stop)
 	wg.Wait()
 }

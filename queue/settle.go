@@ -151,6 +151,7 @@ func (o *orphansWork) do(w *writer) (answer, error) {
 			w.leases++
 			s.lease = w.store.meta.Epoch<<leaseCounterBits | w.leases
 			s.leased, s.due = w.now, w.now+durationMillis(o.visibility)
+			ln.fly(s.group, 1)
 			w.putState(o.number, pos, &s)
 			o.got = append(o.got, leased{pos: pos, state: s})
 		}

@@ -145,6 +145,8 @@ type shard struct {
 	nextDue  atomic.Int64  // nothing moves by itself before this time
 	ids      idSource
 	watchers watchers
+	bills    bills
+	outbox   outbox
 	writer   *writer
 }
 
@@ -152,6 +154,7 @@ func newShard(s *Store, number int) *shard {
 	sh := &shard{store: s, number: number, prefix: shardPrefix(number)}
 	sh.inbox.bell = make(chan struct{}, 1)
 	sh.gate.init()
+	sh.outbox.init()
 	sh.ids.shard = number
 	sh.ids.epoch = s.meta.Epoch
 	return sh

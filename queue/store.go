@@ -31,7 +31,9 @@ type Store struct {
 	turn     atomic.Uint64
 	stalls   atomic.Uint64
 	readers  readers
+	corrupt  sync.Map // paths of files with a part that cannot be read
 	moves    moves
+	outboxes sync.WaitGroup // the forwarders
 
 	purgeAtOnce bool
 
@@ -54,6 +56,7 @@ func (s *Store) start() {
 	for _, sh := range s.all() {
 		go sh.writer.run()
 		go sh.writer.acknowledge()
+		s.outboxes.Go(func() { s.forwardAll(sh) })
 	}
 }
 
@@ -98,6 +101,7 @@ func (s *Store) close() error {
 		sh.inbox.close()
 	}
 	s.moves.close()
+	s.outboxes.Wait() // they end when the inboxes are closed
 	for _, sh := range s.all() {
 		select {
 		case <-sh.writer.done:

@@ -117,7 +117,9 @@ func (w *writer) endWait(t dueTimer, s state) {
 func (w *writer) endLease(ln *line, pos uint64, s state) {
 	if to := w.deadLetter(ln, &s); to != nil {
 		c, err := w.contentOf(ln.number, pos)
-		must(err)
+		if err != nil { // it stays where it is
+			w.store.log.Error("dead letter cannot be read", "shard", w.sh.number, "err", err)
+		}
 		if c != nil {
 			w.bury(ln, pos, s, c, to)
 			return

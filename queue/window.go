@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -11,12 +12,12 @@ import (
 // fill reads the group's next ready messages from disk.
 func (w *writer) fill(ln *line, g *group) {
 	w.settleIndex(ln)
-	lower := readyKey(nil, w.sh.prefix, ln.number, g.name, g.next)
-	it := w.iter(lower, prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, g.name)))
+	at := func(pos uint64) []byte { return readyKey(nil, w.sh.prefix, ln.number, g.name, pos) }
+	it := w.iter(at(g.next), prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, g.name)))
 	defer it.Close()
 	g.ready = nil
-	ok := it.First()
-	for ; ok && len(g.ready) < w.limits.fill; ok = it.Next() {
+	ok := it.First() || w.past(it, at, g.next, math.MaxUint64)
+	for ; ok && len(g.ready) < w.limits.fill; ok = it.Next() || w.past(it, at, g.next, math.MaxUint64) {
 		key := it.Key()
 		e, err := parseReady(binary.BigEndian.Uint64(key[len(key)-8:]), it.Value())
 		must(err)

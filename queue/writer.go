@@ -51,6 +51,10 @@ type writer struct {
 	counters counterCache
 	meter    meter
 
+	numbers   map[int]uint64 // the latest given in the outbox, by destination
+	applied   map[int]uint64 // the highest applied of others' outboxes, by source
+	forwarded bool           // the open group has something for others
+
 	// What to do once the group is durable.
 	wakes []wake
 
@@ -79,6 +83,8 @@ type flight struct {
 	reqs     []*request
 	wakes    []wake
 	changed  []string
+	// forwarded: the shard's outbox has something new.
+	forwarded bool
 }
 
 func newWriter(sh *shard) *writer {
@@ -89,9 +95,10 @@ func newWriter(sh *shard) *writer {
 		records: make(map[string]pendingRecord),
 		recent:  make(map[string][]byte),
 		settled: make(map[Handle]bool),
-		flight:  make(chan *flight, flights),
-		acked:   make(chan struct{}),
-		done:    make(chan struct{}),
+		numbers: make(map[int]uint64), applied: make(map[int]uint64),
+		flight: make(chan *flight, flights),
+		acked:  make(chan struct{}),
+		done:   make(chan struct{}),
 	}
 	w.counters.init()
 	sh.writer = w
@@ -227,7 +234,8 @@ func (w *writer) finish(reqs []*request, durable bool) bool {
 		w.airborne = append(w.airborne, mark{w.group, w.started, w.now})
 	}
 	f.wakes, f.changed = w.wakes, w.changed
-	w.wakes, w.changed = nil, nil
+	f.forwarded = w.forwarded
+	w.wakes, w.changed, w.forwarded = nil, nil, false
 	select {
 	case w.flight <- f:
 		return true
@@ -295,6 +303,9 @@ func (w *writer) acknowledge() {
 				wk.queue.waiters.wake(wk.n)
 			}
 			w.sh.watchers.tell(f.changed)
+			if f.forwarded {
+				w.sh.outbox.ring()
+			}
 		case <-w.store.failed:
 			return
 		}

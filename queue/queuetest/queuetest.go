@@ -50,10 +50,12 @@ func suite() []group {
 	return []group{
 		{"standard", standard()},
 		{"leases", leases()},
+		{"fair", fair()},
 		{"fifo", fifo()},
 		{"waiting", waiting()},
 		{"dead_letters", deadLetters()},
 		{"moves", moves()},
+		{"outbox", outbox()},
 		{"queues", queues()},
 		{"records", records()},
 		{"store", stores()},

@@ -1,0 +1,108 @@
+package queue_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// TestCorruptBlock breaks one block of a table that holds bodies: what is in it
+// is lost and told, the rest is received, becomes dead letters, moves and
+// expires as ever.
+func TestCorruptBlock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const messages = 600
+		ctx := context.Background()
+		var told bytes.Buffer
+		o := queue.Options{FS: vfs.NewMem(), Shards: 1, MemTable: 4 << 20, Logger: slog.New(slog.NewTextHandler(&told, nil))}
+		s := open(t, o)
+		for name, set := range map[string]queue.Settings{
+			"q":    {Visibility: time.Second, MaxReceives: 1, DeadLetter: "dead", Retention: time.Hour},
+			"dead": {}, "to": {},
+		} {
+			_, err := s.CreateQueue(ctx, name, set)
+			require.NoError(t, err)
+		}
+		random := rand.NewChaCha8([32]byte{})
+		for range messages {
+			body := make([]byte, 1024)
+			_, _ = random.Read(body)
+			_, err := s.Send(ctx, "q", queue.Message{Body: body})
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Compact())
+		require.NoError(t, s.Close())
+		flip(t, o.FS)
+		s = open(t, o)
+		got := 0
+		for range messages {
+			part, err := s.Receive(ctx, "q", queue.ReceiveOptions{Max: 10})
+			require.NoError(t, err)
+			got += len(part)
+		}
+		lost := messages - got
+		require.Positive(t, lost)
+		require.Less(t, lost, messages/4)
+		require.Contains(t, told.String(), "message cannot be read")
+		pass(2 * time.Second)
+		dead, err := s.Stats("dead")
+		require.NoError(t, err)
+		require.EqualValues(t, got, dead.Ready, "dead letters")
+		_, err = s.StartMove(ctx, queue.Move{Source: "q", Destination: "to"})
+		require.NoError(t, err)
+		pass(time.Hour)
+		require.Contains(t, told.String(), "keys cannot be read")
+		require.Contains(t, told.String(), "store cannot read a part of a file")
+		require.Less(t, strings.Count(told.String(), "\n"), 5*lost)
+		require.NoError(t, s.Purge(ctx, "q"))
+		pass(time.Minute)
+		_, err = s.Send(ctx, "q", queue.Message{})
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+	})
+}
+
+// pass lets the bubble's time go by.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// flip breaks a byte in the middle of the largest table.
+func flip(t *testing.T, fs vfs.FS) {
+	t.Helper()
+	names, err := fs.List("store")
+	require.NoError(t, err)
+	var largest string
+	var size int64
+	for _, n := range names {
+		st, err := fs.Stat("store/" + n)
+		require.NoError(t, err)
+		if strings.HasSuffix(n, ".sst") && st.Size() > size {
+			largest, size = "store/"+n, st.Size()
+		}
+	}
+	f, err := fs.Open(largest)
+	require.NoError(t, err)
+	b, err := io.ReadAll(f)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	b[size/2] ^= 0xff
+	f, err = fs.Create(largest, vfs.WriteCategoryUnspecified)
+	require.NoError(t, err)
+	_, err = f.Write(b)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
