@@ -6,13 +6,19 @@ import (
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/gateway/rest"
+	"github.com/fanfare-gateway/fanfare/gateway/sqs"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 // awsServices are the AWS faces. They live as long as the store: a reload
 // changes who may use them, not what they do.
-func (g *Gateway) awsServices(config.AWS) []awswire.Service {
-	return nil
+func (g *Gateway) awsServices(cfg config.AWS) []awswire.Service {
+	lax := g.opts.Sandbox != nil
+	return []awswire.Service{
+		sqs.Service(sqs.Options{
+			Store: g.store, Region: cfg.Region, RecreateAtOnce: cfg.RecreateAtOnce, BareNames: lax, OtherAccounts: lax, Logger: g.log,
+		}),
+	}
 }
 
 // awsHandler serves the AWS faces to who has an access key; to all of this

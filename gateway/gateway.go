@@ -124,6 +124,7 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 	o := queue.Options{
 		Shards: cfg.Store.Shards, Logger: g.log, MemTable: int(cfg.Store.MemTable), Cache: int64(cfg.Store.Cache),
 		MinFree: uint64(cfg.Store.MinFree), MaxUsed: cfg.Store.MaxUsed,
+		PurgeAtOnce: cfg.AWS.PurgeAtOnce,
 	}
 	if g.opts.store != nil {
 		g.opts.store(&o)

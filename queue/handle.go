@@ -23,6 +23,9 @@ func (h Handle) IsZero() bool { return h == Handle{} }
 // Shard is the shard the message is in.
 func (h Handle) Shard() int { return h.shard }
 
+// Sequence is the message's Received.Sequence.
+func (h Handle) Sequence() uint64 { return h.seq }
+
 const (
 	handleVersion = 1
 	handleFields  = 1 + 8 + 1 + 8 + 8

@@ -42,7 +42,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		dir: dir, fs: o.FS, log: o.Logger, tick: max(o.Tick.Milliseconds()/4, 1), limits: o.limits,
+		dir: dir, fs: o.FS, log: o.Logger, tick: max(o.Tick.Milliseconds()/4, 1), limits: o.limits, purgeAtOnce: o.PurgeAtOnce,
 		failed: make(chan struct{}), closing: make(chan struct{}),
 		queues: make(map[string]*queueDef), identities: make(map[uint64]*queueDef),
 	}

@@ -84,6 +84,8 @@ type Options struct {
 	Tick time.Duration
 	// Logger receives state changes of the store; default discards.
 	Logger *slog.Logger
+	// PurgeAtOnce lets a queue be purged again within 60 s.
+	PurgeAtOnce bool
 	// MemTable is the size of Pebble's memtable in bytes; default 64 MiB.
 	MemTable int
 	// Cache is the size of Pebble's block cache in bytes; default 64 MiB.

@@ -16,6 +16,8 @@ type leased struct {
 	pos   uint64
 	state state
 	fresh bool // never leased before
+	// content is set if the message is gone from the queue already.
+	content *content
 }
 
 // receiveWork leases messages of one queue in one shard.
@@ -124,7 +126,7 @@ func (r *receiveWork) take(w *writer, ln *line, due int64) {
 			t, r.since = turn{all: t.all}, ln.passes
 			g.taken++
 			ln.turns++
-			r.got = append(r.got, leased{e.pos, w.lease(ln, g.name, e, due), e.lease == 0})
+			r.got = append(r.got, leased{pos: e.pos, state: w.lease(ln, g.name, e, due), fresh: e.lease == 0})
 		}
 		if w.list(ln, g); g.listed {
 			ln.ring.rotate(g)
@@ -168,7 +170,14 @@ func (r *receiveWork) endTaken(w *writer, ln *line, atOnce bool) {
 	}
 	if atOnce {
 		for i := range r.got {
-			w.endLease(ln, r.got[i].pos, r.got[i].state)
+			l := &r.got[i]
+			if w.deadLetter(ln, &l.state) != nil {
+				// It goes to the dead letters before the receiver could read it.
+				var err error
+				l.content, err = w.contentOf(ln.number, l.pos)
+				must(err)
+			}
+			w.endLease(ln, l.pos, l.state)
 		}
 	}
 }
@@ -291,6 +300,10 @@ func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, er
 	var key []byte
 	for i := range r.got {
 		l := &r.got[i]
+		if l.content != nil {
+			out = append(out, received(sh, q, r.number, l, l.content))
+			continue
+		}
 		key = messageKey(key[:0], sh.prefix, tableMessage, r.number, l.pos)
 		v, err := read(s.db, key)
 		if err == nil && v == nil {

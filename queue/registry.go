@@ -183,11 +183,12 @@ func (s *Store) ConfigureQueue(ctx context.Context, name string, set Settings) e
 	})
 }
 
-// Purge deletes all messages of a queue that are there when it is called.
+// Purge deletes all messages of a queue that are there when it is called. Within
+// 60 s of the last it is ErrPurgeInProgress, unless Options.PurgeAtOnce.
 func (s *Store) Purge(ctx context.Context, queue string) error {
 	return s.redefine(ctx, queue, func(def *definition) error {
 		now := s.clock.now()
-		if def.Purged != 0 && now < def.Purged+durationMillis(purgePause) {
+		if !s.purgeAtOnce && def.Purged != 0 && now < def.Purged+durationMillis(purgePause) {
 			return fmt.Errorf("queue %q: %w", queue, ErrPurgeInProgress)
 		}
 		def.Generation++

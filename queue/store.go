@@ -35,6 +35,8 @@ type Store struct {
 	moves    moves
 	outboxes sync.WaitGroup // the forwarders
 
+	purgeAtOnce bool
+
 	mu         sync.RWMutex
 	queues     map[string]*queueDef
 	identities map[uint64]*queueDef

@@ -44,6 +44,7 @@ import (
 //	m/NAME/version, m/NAME           template version, latest version
 //	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
 //	v/id32                           event not yet published (of the gateway itself)
+//	q/NAME                           when a queue was deleted (gateway/sqs)
 //	k/unsubscribe                    key of unsubscribe links (gateway/callback; the default owner's)
 func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
 func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }

@@ -51,6 +51,18 @@ func deadLetters() behaviours {
 			k.counts("q", 0, 0, 0)
 			require.Equal(k, "m", string(k.one("dead").Body))
 		},
+		"a last receive without a lease gets the message": func(k *kit) {
+			k.create("dead", queue.Settings{})
+			k.create("q", set)
+			k.send("q", "m")
+			for range 2 {
+				got := k.receive("q", queue.ReceiveOptions{Visibility: -1})
+				require.Len(k, got, 1)
+				require.Equal(k, "m", string(got[0].Body))
+			}
+			k.counts("q", 0, 0, 0)
+			require.Equal(k, "m", string(k.one("dead").Body))
+		},
 		"an ended visibility moves": func(k *kit) {
 			k.create("dead", queue.Settings{})
 			k.create("q", set)
