@@ -226,7 +226,7 @@ func (t *Topics) begin(b *queue.Batch, p *Publish, c *content) error {
 		t.enqueue(b, p, c, Subscription{Protocol: c.To.Protocol, Account: c.To.Account, Endpoint: end.Address, Group: end.Group})
 		return nil
 	}
-	matches, cursor, done, err := t.match(p, t.Candidates, t.Matches)
+	matches, cursor, done, err := t.match(p, c, limits{candidates: t.Candidates, matches: t.Matches})
 	if err != nil {
 		return err
 	}
@@ -248,16 +248,19 @@ func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
 	return t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
 }
 
+// limits bound one walk over subscriptions.
+type limits struct{ candidates, matches int }
+
 // match walks subscriptions behind the publish's cursor until it has looked at
-// candidates of them or found more than matches. Done tells that the audience
+// so many candidates or found so many matches. Done tells that the audience
 // ended.
-func (t *Topics) match(p *Publish, candidates, matches int) (found []Subscription, cursor []byte, done bool, err error) {
+func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscription, cursor []byte, done bool, err error) {
 	done = true
 	cursor = p.Cursor
 	looked := 0
 	var bad error
 	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
-		if looked == candidates || len(found) == matches {
+		if looked == most.candidates || len(found) == most.matches {
 			done = false
 			return false
 		}
@@ -270,7 +273,7 @@ func (t *Topics) match(p *Publish, candidates, matches int) (found []Subscriptio
 			return false
 		}
 		cursor = append(cursor[:0:0], r.Key...)
-		if s.Disabled == "" {
+		if s.Disabled == "" && !s.Pending && s.wants(c) {
 			found = append(found, s)
 		}
 		return true

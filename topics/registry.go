@@ -299,6 +299,36 @@ func (t *Topics) Subscriptions(o Owner, topic string, after queue.ID, limit int)
 	return list[Subscription](t, subscriptionsPrefix(o, topic), from, limit)
 }
 
+// AllSubscriptions lists the subscriptions of all topics, by topic and in order
+// of creation, those behind after, at most limit.
+func (t *Topics) AllSubscriptions(o Owner, after *Subscription, limit int) ([]Subscription, error) {
+	var from []byte
+	if after != nil {
+		from = subscriptionKey(o, after.Topic, after.ID)
+	}
+	return list[Subscription](t, []byte(o.prefix()+"s/"), from, limit)
+}
+
+// CountSubscriptions counts a topic's subscriptions; it reads all of them.
+func (t *Topics) CountSubscriptions(o Owner, topic string) (confirmed, pending int, err error) {
+	var bad error
+	err = t.store.Scan(queue.Registry, subscriptionsPrefix(o, topic), nil, func(r queue.Record) bool {
+		var s struct {
+			Pending bool `json:"pending"`
+		}
+		if bad = json.Unmarshal(r.Value, &s); bad != nil {
+			return false
+		}
+		if s.Pending {
+			pending++
+		} else {
+			confirmed++
+		}
+		return true
+	})
+	return confirmed, pending, errors.Join(err, bad)
+}
+
 // Unsubscribe removes a subscription. Durable on return.
 func (t *Topics) Unsubscribe(ctx context.Context, o Owner, id queue.ID) error {
 	s, err := t.Subscription(o, id)

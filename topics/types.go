@@ -14,7 +14,9 @@ type Topic struct {
 	DisplayName string            `json:"display_name,omitempty"`
 	OnUncertain OnUncertain       `json:"on_uncertain,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
-	Created     time.Time         `json:"created"`
+	// Attributes are text of a face, which alone knows what they mean.
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Created    time.Time         `json:"created"`
 }
 
 // OnUncertain says what becomes of a delivery whose answer was lost. The
@@ -59,6 +61,19 @@ type Subscription struct {
 	Retry   *channels.RetryPolicy `json:"retry,omitempty"`
 	Secrets []string              `json:"secrets,omitempty"` // webhook signing keys, newest first
 	Created time.Time             `json:"created"`
+	// Pending is true until the endpoint's owner confirmed that it wants the
+	// topic: before, it gets nothing.
+	Pending bool `json:"pending,omitempty"`
+	// Token is the secret of its confirmation and unsubscribe links, if the face
+	// that made it has such.
+	Token string `json:"token,omitempty"`
+	// Face names who renders what a machine gets (Options.Faces); "" is the
+	// native envelope.
+	Face string `json:"face,omitempty"`
+	// Attributes are text of that face, which alone knows what they mean.
+	Attributes map[string]string `json:"attributes,omitempty"`
+	// Filter is which publishes it wants; nil: all.
+	Filter *Filter `json:"filter,omitempty"`
 	// Disabled says why the endpoint gets nothing any more; "" if it does.
 	Disabled      string    `json:"disabled,omitempty"`
 	DisabledSince time.Time `json:"disabled_since,omitzero"`

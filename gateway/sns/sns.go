@@ -1,0 +1,64 @@
+// Package sns is the face of Amazon SNS: its actions on package topics, over
+// the Query protocol of package awswire. Shapes, limits, codes and wording are
+// those of the SNS API, version 2010-03-31
+// (https://docs.aws.amazon.com/sns/latest/api/Welcome.html).
+//
+// An ARN arn:aws:sns:REGION:ACCOUNT:NAME is the topic NAME of
+// topics.Owner{ACCOUNT, REGION}; a subscription's ARN has its id behind that.
+package sns
+
+import (
+	"log/slog"
+
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+const (
+	version   = "2010-03-31"
+	namespace = "http://sns.amazonaws.com/doc/2010-03-31/"
+)
+
+// Options configure Service.
+type Options struct {
+	Topics *topics.Topics
+	Store  *queue.Store
+	// Lax lets every account use every other's topics, for test suites; else
+	// that is AuthorizationError.
+	Lax    bool
+	Logger *slog.Logger // default discards
+}
+
+type service struct{ Options }
+
+// Service is the SNS service for awswire.
+func Service(o Options) awswire.Service {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &service{o}
+	return awswire.Service{Name: "sns", Version: version, Namespace: namespace, Actions: s.actions()}
+}
+
+func (s *service) actions() map[string]awswire.Action {
+	all := map[string]awswire.Action{
+		"CreateTopic":         awswire.Do(s.createTopic),
+		"DeleteTopic":         awswire.Do(s.deleteTopic),
+		"ListTopics":          awswire.Do(s.listTopics),
+		"GetTopicAttributes":  awswire.Do(s.getTopicAttributes),
+		"SetTopicAttributes":  awswire.Do(s.setTopicAttributes),
+		"AddPermission":       awswire.Do(s.addPermission),
+		"RemovePermission":    awswire.Do(s.removePermission),
+		"TagResource":         awswire.Do(s.tagResource),
+		"UntagResource":       awswire.Do(s.untagResource),
+		"ListTagsForResource": awswire.Do(s.listTags),
+	}
+	for name, what := range unsupportedActions {
+		all[name] = refuse(what)
+	}
+	return all
+}
+
+// nothing is the output of an action that has none.
+type nothing struct{}

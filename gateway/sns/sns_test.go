@@ -1,0 +1,151 @@
+package sns_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/gateway/sns"
+	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+var owner = topics.Owner{Account: "000000000000", Region: "us-east-1"}
+
+// provider is a channel that remembers what it was given.
+type provider struct {
+	got chan channels.Delivery
+}
+
+func (p *provider) CheckEndpoint(e string) (channels.Endpoint, error) {
+	if e == "bad" {
+		return channels.Endpoint{}, errors.New("must not be bad")
+	}
+	return channels.Endpoint{Address: e, Group: "g"}, nil
+}
+
+func (p *provider) Deliver(_ context.Context, d channels.Delivery) (channels.Receipt, error) {
+	p.got <- d
+	return channels.Receipt{Delivered: true}, nil
+}
+
+// next waits for a delivery.
+func (p *provider) next(t *testing.T) channels.Delivery {
+	t.Helper()
+	select {
+	case d := <-p.got:
+		return d
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "no delivery came")
+		return channels.Delivery{}
+	}
+}
+
+// bench is the face on a real socket, real topics and workers, a store in
+// memory, and the SDK as its client.
+type bench struct {
+	*awssns.Client
+	t      *testing.T
+	url    string
+	store  *queue.Store
+	topics *topics.Topics
+	sent   map[string]*provider // by protocol of accounts
+}
+
+func start(t *testing.T, change ...func(*sns.Options)) *bench {
+	t.Helper()
+	store, err := queue.Open("store", queue.Options{FS: vfs.NewMem(), Shards: 2})
+	require.NoError(t, err)
+	b := &bench{t: t, store: store, sent: map[string]*provider{}}
+	pool := channels.NewPool(channels.PoolOptions{
+		Store: store, Settled: func(ids ...queue.ID) { b.topics.Settled(ids...) }, Changed: func(channels.AccountState) {},
+	})
+	server := httptest.NewUnstartedServer(nil)
+	b.url = "http://" + server.Listener.Addr().String()
+	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool})
+	require.NoError(t, err)
+	pool.SetDesk(b.topics)
+	for _, protocol := range []string{topics.SMS, topics.Email, topics.Application, topics.Lambda, topics.Webhook} {
+		b.sent[protocol] = &provider{got: make(chan channels.Delivery, 100)}
+		require.NoError(t, pool.Put(t.Context(), channels.AccountOptions{
+			Name: protocol + "/main", Protocol: protocol, Provider: protocol, Channel: b.sent[protocol], Idempotent: true,
+		}))
+	}
+	o := sns.Options{Topics: b.topics, Store: store}
+	for _, f := range change {
+		f(&o)
+	}
+	server.Config.Handler = awswire.New(awswire.Options{
+		Services: []awswire.Service{sns.Service(o)},
+		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: owner.Region},
+	})
+	server.Start()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = pool.Run(ctx) })
+	wg.Go(func() { _ = b.topics.Run(ctx) })
+	t.Cleanup(func() {
+		server.Close()
+		cancel()
+		wg.Wait()
+		require.NoError(t, store.Close())
+	})
+	b.Client = awssns.New(awssns.Options{
+		Region: owner.Region, BaseEndpoint: aws.String(b.url), Retryer: aws.NopRetryer{},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		}),
+	})
+	return b
+}
+
+// topic makes a topic and gives its ARN.
+func (b *bench) topic(name string) string {
+	b.t.Helper()
+	out, err := b.CreateTopic(b.t.Context(), &awssns.CreateTopicInput{Name: &name})
+	require.NoError(b.t, err)
+	return *out.TopicArn
+}
+
+// refused checks an error's code, status and words.
+func refused(t *testing.T, err error, code string, status int, message string) {
+	t.Helper()
+	var api smithy.APIError
+	require.ErrorAs(t, err, &api)
+	require.Equal(t, code, api.ErrorCode())
+	require.Equal(t, message, api.ErrorMessage())
+	var answer *smithyhttp.ResponseError
+	require.ErrorAs(t, err, &answer)
+	require.Equal(t, status, answer.HTTPStatusCode())
+}
+
+// raw posts a form and gives the answer as it is, but for its request id.
+func (b *bench) raw(form url.Values) (int, string) {
+	b.t.Helper()
+	form.Set("Version", "2010-03-31")
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url, strings.NewReader(form.Encode()))
+	require.NoError(b.t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(b.t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(b.t, err)
+	return res.StatusCode, strings.ReplaceAll(string(text), res.Header.Get("X-Amzn-RequestId"), "ID")
+}
