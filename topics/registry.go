@@ -259,14 +259,18 @@ func accountProtocol(protocol string) string {
 	return protocol
 }
 
-// resolveQueue finds a queue of this gateway by name or ARN.
+// resolveQueue finds a queue of this gateway by name or ARN. One named by its
+// ARN need not exist yet, as with SNS: what it does not get is a dead letter.
 func (t *Topics) resolveQueue(o Owner, to Target, field string) (Target, channels.Endpoint, error) {
 	name := to.Endpoint
+	var missing error
 	if arn := strings.Split(name, ":"); len(arn) == 6 && arn[0] == "arn" {
 		o, name = Owner{Account: arn[4], Region: arn[3]}, arn[5]
+	} else {
+		_, missing = t.store.Queue(QueueName(o, name))
 	}
 	full := QueueName(o, name)
-	if _, err := t.store.Queue(full); err != nil {
+	if missing != nil {
 		return to, channels.Endpoint{}, invalid(field+"endpoint", "there is no such queue here; a remote one is named by its URL")
 	}
 	to.Account = localQueue

@@ -1,6 +1,9 @@
 package awswire
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // Identity is who a request is from, by its signature.
 type Identity struct {
@@ -23,6 +26,8 @@ type Verifier struct {
 }
 
 // Verify checks a request's signature.
-func (v Verifier) Verify(_ *http.Request, _ []byte) (Identity, error) {
-	return Identity{Account: v.Account, Region: v.Region}, nil
+func (v Verifier) Verify(r *http.Request, _ []byte) (Identity, error) {
+	_, credential, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	key, _, _ := strings.Cut(credential, "/")
+	return Identity{AccessKey: key, Account: v.Account, Region: v.Region}, nil
 }

@@ -53,6 +53,14 @@ func (s *service) actions() map[string]awswire.Action {
 		"TagResource":         awswire.Do(s.tagResource),
 		"UntagResource":       awswire.Do(s.untagResource),
 		"ListTagsForResource": awswire.Do(s.listTags),
+
+		"Subscribe":                 awswire.Do(s.subscribe),
+		"ConfirmSubscription":       awswire.Do(s.confirm),
+		"Unsubscribe":               awswire.Do(s.unsubscribe),
+		"ListSubscriptions":         awswire.Do(s.listSubscriptions),
+		"ListSubscriptionsByTopic":  awswire.Do(s.listSubscriptionsByTopic),
+		"GetSubscriptionAttributes": awswire.Do(s.getSubscriptionAttributes),
+		"SetSubscriptionAttributes": awswire.Do(s.setSubscriptionAttributes),
 	}
 	for name, what := range unsupportedActions {
 		all[name] = refuse(what)
