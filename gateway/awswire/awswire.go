@@ -16,17 +16,9 @@ package awswire
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
-	"net/url"
-	"strings"
-	"time"
+	"reflect"
 )
 
 // Protocol is how a request came, and how its answer goes.
@@ -49,24 +41,31 @@ type Service struct {
 }
 
 // Action runs one action: it decodes the request's input and gives the output,
-// a struct or nil. An error that is not an *Error is answered as InternalFailure
-// and logged.
+// a pointer to a struct or nil. An error that is not an *Error is answered as
+// InternalFailure and logged.
 type Action func(ctx context.Context, r *Request) (any, error)
 
 // Do makes an Action of a function on an input and an output struct; a nil
 // output is an answer without content.
 func Do[In, Out any](f func(ctx context.Context, r *Request, in *In) (*Out, error)) Action {
+	input, answer := shapeOf(reflect.TypeFor[In]()), shapeOf(reflect.TypeFor[Out]())
 	return func(ctx context.Context, r *Request) (any, error) {
 		in := new(In)
-		if err := r.decode(in); err != nil {
+		if err := r.decode(in, input); err != nil {
 			return nil, err
 		}
 		out, err := f(ctx, r, in)
 		if err != nil || out == nil {
 			return nil, err
 		}
-		return out, nil
+		return output{out, answer}, nil
 	}
+}
+
+// output is an answer with the shape of its struct.
+type output struct {
+	value any
+	shape *shape
 }
 
 // Request is one call of an action.
@@ -82,8 +81,9 @@ type Request struct {
 	// ID is the request's id, also in the answer.
 	ID string
 
-	body []byte     // JSON
-	form url.Values // Query
+	target string // JSON: what names the service
+	body   []byte
+	form   form // Query
 }
 
 // Options configure New.
@@ -91,7 +91,8 @@ type Options struct {
 	Services []Service
 	// Verifier finds out who a request is from; see Verify.
 	Verifier Verifier
-	// MaxBody is the most bytes of a request's body; default 2 MiB.
+	// MaxBody is the most bytes of a request's body; default 4 MiB, for a form
+	// takes up to three bytes for one.
 	MaxBody int64
 	Logger  *slog.Logger
 }
@@ -102,7 +103,7 @@ type Handler struct{ Options }
 // New makes a Handler.
 func New(o Options) *Handler {
 	if o.MaxBody == 0 {
-		o.MaxBody = 2 << 20
+		o.MaxBody = 4 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -110,172 +111,77 @@ func New(o Options) *Handler {
 	return &Handler{o}
 }
 
-// Is tells whether a request is in one of the protocols.
-func Is(r *http.Request) bool {
-	if r.Header.Get("X-Amz-Target") != "" {
-		return true
-	}
-	if r.Method == http.MethodGet {
-		return r.URL.Query().Has("Action")
-	}
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return r.Method == http.MethodPost && (kind == "application/x-www-form-urlencoded" || r.URL.Query().Has("Action"))
-}
-
 // ServeHTTP answers one call.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	req := &Request{Protocol: Query, Base: base(r), Path: r.URL.Path, ID: requestID()}
-	target := r.Header.Get("X-Amz-Target")
-	if target != "" {
-		req.Protocol = JSON
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.MaxBody))
-	if err != nil {
-		h.fail(w, req, h.fallback(req), &Error{Code: "RequestEntityTooLarge", Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("The request body must be at most %d bytes.", h.MaxBody)})
-		return
-	}
-	if err := req.read(r, body); err != nil {
-		h.fail(w, req, h.fallback(req), err)
-		return
-	}
-	who, problem := h.Verifier.Verify(r, body)
-	req.Identity = who
-	service, action, found := h.find(req, target)
-	switch {
-	case problem != nil:
-		h.fail(w, req, service, problem)
-		return
-	case found != nil:
-		h.fail(w, req, service, found)
-		return
-	}
-	out, err := action(r.Context(), req)
-	if err != nil {
-		h.fail(w, req, service, err)
-		return
-	}
-	h.answer(w, req, service, out)
-}
-
-// read takes the body apart.
-func (r *Request) read(hr *http.Request, body []byte) error {
-	if r.Protocol == JSON {
-		r.body = body
-		return nil
-	}
-	r.form = hr.URL.Query()
-	if hr.Method == http.MethodPost {
-		form, err := url.ParseQuery(string(body))
-		if err != nil {
-			return &Error{Code: "MalformedQueryString", Status: http.StatusBadRequest, Message: "The body is not a form."}
-		}
-		for name, values := range form {
-			r.form[name] = values
-		}
-	}
-	r.Action = r.form.Get("Action")
-	return nil
-}
-
-func base(r *http.Request) string {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
-}
-
-func requestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// fallback is the service an error is answered in that came before the service
-// was known.
-func (h *Handler) fallback(*Request) *Service { return &h.Services[0] }
-
-// find looks the action up: JSON names its service, a form names it by its
-// version, or is signed for it, or has an action no other service has.
-func (h *Handler) find(r *Request, target string) (*Service, Action, error) {
-	if r.Protocol == JSON {
-		prefix, action, _ := strings.Cut(target, ".")
-		r.Action = action
-		for i := range h.Services {
-			if s := &h.Services[i]; s.Target != "" && s.Target == prefix {
-				return h.actionOf(s, r)
-			}
-		}
-		return h.fallback(r), nil, unknownAction(target)
-	}
-	for _, fits := range []func(*Service) bool{
-		func(s *Service) bool { return r.form.Get("Version") == s.Version },
-		func(s *Service) bool { return r.Service == s.Name },
-		func(s *Service) bool { return s.Actions[r.Action] != nil },
-	} {
-		for i := range h.Services {
-			if fits(&h.Services[i]) {
-				return h.actionOf(&h.Services[i], r)
-			}
-		}
-	}
-	return h.fallback(r), nil, unknownAction(r.Action)
-}
-
-func (h *Handler) actionOf(s *Service, r *Request) (*Service, Action, error) {
-	if a := s.Actions[r.Action]; a != nil {
-		return s, a, nil
-	}
-	return s, nil, unknownAction(r.Action)
-}
-
-func unknownAction(name string) *Error {
-	if name == "" {
-		return &Error{Code: "MissingAction", Status: http.StatusBadRequest, Message: "The request names no action."}
-	}
-	return &Error{Code: "InvalidAction", JSONCode: "UnknownOperationException", Status: http.StatusBadRequest, Message: "The action " + name + " is not valid for this endpoint."}
-}
-
-// answer writes a successful answer.
-func (h *Handler) answer(w http.ResponseWriter, r *Request, s *Service, out any) {
-	w.Header().Set("X-Amzn-RequestId", r.ID)
-	if r.Protocol == Query {
-		w.Header().Set("Content-Type", "text/xml")
-		_, _ = w.Write(encodeXML(r, s, out)) // the client went away: nobody to tell
-		return
-	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	if out == nil {
-		return
-	}
-	text, err := json.Marshal(out)
+func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: requestID()}
+	s, out, err := h.serve(w, hr, r)
 	if err != nil {
 		h.fail(w, r, s, err)
 		return
 	}
-	_, _ = w.Write(text) // the client went away: nobody to tell
+	h.answer(w, r, s, out)
 }
 
-// fail writes an error.
-func (h *Handler) fail(w http.ResponseWriter, r *Request, s *Service, err error) {
-	var e *Error
-	if !errors.As(err, &e) {
-		h.Logger.Error("AWS request failed", "service", s.Name, "action", r.Action, "request", r.ID, "error", err)
-		e = &Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "The request could not be processed; try it again."}
+// serve runs a request's action. It says in which service's manner to answer.
+func (h *Handler) serve(w http.ResponseWriter, hr *http.Request, r *Request) (*Service, any, error) {
+	var signed error
+	err := r.read(w, hr, h.MaxBody)
+	if r.Identity, signed = h.Verifier.Verify(hr, r.body); err == nil {
+		err = signed
 	}
-	w.Header().Set("X-Amzn-RequestId", r.ID)
-	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int(e.RetryAfter/time.Second)))
+	s, action, unknown := h.find(r)
+	if err == nil {
+		err = unknown
 	}
-	if r.Protocol == Query {
-		w.Header().Set("Content-Type", "text/xml")
-		w.WriteHeader(e.Status)
-		_, _ = w.Write(e.xml(r, s)) // as above
-		return
+	if err == nil {
+		err = h.Verifier.scoped(r.Identity, s)
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
-	w.Header().Set("X-Amzn-Query-Error", e.Code+";"+e.fault())
-	w.WriteHeader(e.Status)
-	_, _ = w.Write(e.json(s)) // as above
+	if err != nil {
+		return s, nil, err
+	}
+	out, err := action(hr.Context(), r)
+	return s, out, err
+}
+
+// find looks the action up: JSON names its service, a form names it by its
+// version, or is signed for it, or has an action no other service has. Of an
+// unknown service it gives the likeliest, to answer like it.
+func (h *Handler) find(r *Request) (*Service, Action, error) {
+	fits := []func(*Service) bool{
+		func(s *Service) bool { return r.form.first("Version") == s.Version },
+		func(s *Service) bool { return r.Service == s.Name },
+		func(s *Service) bool { return s.Actions[r.Action] != nil },
+	}
+	if r.Protocol == JSON {
+		fits = []func(*Service) bool{func(s *Service) bool { return s.Target != "" && r.target == s.Target }}
+	}
+	for _, fit := range fits {
+		for i := range h.Services {
+			if s := &h.Services[i]; fit(s) {
+				if a := s.Actions[r.Action]; a != nil {
+					return s, a, nil
+				}
+				return s, nil, unknownAction(r)
+			}
+		}
+	}
+	for i := range h.Services {
+		if s := &h.Services[i]; s.Name == r.Service {
+			return s, nil, unknownAction(r)
+		}
+	}
+	if len(h.Services) == 0 {
+		return &Service{}, nil, unknownAction(r)
+	}
+	return &h.Services[0], nil, unknownAction(r)
+}
+
+func unknownAction(r *Request) *Error {
+	e := &Error{Code: "InvalidAction", JSONCode: coral + "UnknownOperationException", Status: http.StatusBadRequest}
+	if r.Action == "" {
+		e.Code, e.Message = "MissingAction", "The request names no action."
+		return e
+	}
+	e.Message = "The action " + r.Action + " is not valid for this endpoint."
+	return e
 }

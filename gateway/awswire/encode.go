@@ -1,90 +1,105 @@
 package awswire
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/xml"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // encodeXML is an action's whole answer.
-func encodeXML(r *Request, s *Service, out any) []byte {
-	var b strings.Builder
+func encodeXML(r *Request, s *Service, out output) []byte {
+	var b bytes.Buffer
+	b.Grow(512)
 	b.WriteString(`<?xml version="1.0"?><` + r.Action + `Response xmlns="` + s.Namespace + `">`)
-	if out != nil {
+	if out.value != nil {
 		b.WriteString("<" + r.Action + "Result>")
-		encodeStruct(&b, reflect.ValueOf(out).Elem())
+		encodeStruct(&b, out.shape, reflect.ValueOf(out.value).Elem())
 		b.WriteString("</" + r.Action + "Result>")
 	}
 	b.WriteString(`<ResponseMetadata><RequestId>` + r.ID + `</RequestId></ResponseMetadata></` + r.Action + `Response>`)
-	return []byte(b.String())
+	return b.Bytes()
 }
 
-func encodeStruct(b *strings.Builder, v reflect.Value) {
-	for i := range v.NumField() {
-		f := v.Field(i)
-		s := spell(v.Type().Field(i))
-		if f.IsZero() && strings.Contains(v.Type().Field(i).Tag.Get("json"), ",omitempty") {
+func encodeStruct(b *bytes.Buffer, s *shape, v reflect.Value) {
+	for i := range s.members {
+		m := &s.members[i]
+		f := v.Field(m.index)
+		if m.omit && f.IsZero() {
 			continue
 		}
-		outer, entry, nested := strings.Cut(s.list, ".")
-		if !nested {
-			entry = s.list
+		if m.outer != "" {
+			open(b, m.outer)
 		}
-		if nested {
-			b.WriteString("<" + outer + ">")
-		}
-		switch {
-		case f.Kind() == reflect.Map:
-			encodeMap(b, entry, s, f)
-		case f.Kind() == reflect.Slice && f.Type().Elem().Kind() != reflect.Uint8:
+		switch m.part.kind {
+		case table:
+			encodeMap(b, m, f)
+		case list:
 			for j := range f.Len() {
-				encodeValue(b, entry, f.Index(j))
+				encodeValue(b, m.entry, m.part.elem, f.Index(j))
 			}
 		default:
-			encodeValue(b, s.name, f)
+			encodeValue(b, m.name, &m.part, f)
 		}
-		if nested {
-			b.WriteString("</" + outer + ">")
+		if m.outer != "" {
+			closing(b, m.outer)
 		}
 	}
 }
 
-func encodeMap(b *strings.Builder, entry string, s spelling, m reflect.Value) {
-	keys := make([]string, 0, m.Len())
-	for _, k := range m.MapKeys() {
+func encodeMap(b *bytes.Buffer, m *member, v reflect.Value) {
+	keys := make([]string, 0, v.Len())
+	for _, k := range v.MapKeys() {
 		keys = append(keys, k.String())
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		b.WriteString("<" + entry + "><" + s.key + ">")
+		open(b, m.entry)
+		open(b, m.key)
 		escape(b, k)
-		b.WriteString("</" + s.key + ">")
-		encodeValue(b, s.value, m.MapIndex(reflect.ValueOf(k)))
-		b.WriteString("</" + entry + ">")
+		closing(b, m.key)
+		encodeValue(b, m.value, m.part.elem, v.MapIndex(reflect.ValueOf(k)))
+		closing(b, m.entry)
 	}
 }
 
-func encodeValue(b *strings.Builder, name string, v reflect.Value) {
+func encodeValue(b *bytes.Buffer, name string, p *part, v reflect.Value) {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return
 		}
 		v = v.Elem()
 	}
-	b.WriteString("<" + name + ">")
+	open(b, name)
 	switch v.Kind() {
 	case reflect.Struct:
-		encodeStruct(b, v)
+		encodeStruct(b, p.shape, v)
 	case reflect.String:
 		escape(b, v.String())
 	case reflect.Int, reflect.Int64:
-		b.WriteString(strconv.FormatInt(v.Int(), 10))
+		b.Write(strconv.AppendInt(b.AvailableBuffer(), v.Int(), 10))
 	case reflect.Bool:
-		b.WriteString(strconv.FormatBool(v.Bool()))
+		b.Write(strconv.AppendBool(b.AvailableBuffer(), v.Bool()))
 	default: // []byte
-		b.WriteString(base64.StdEncoding.EncodeToString(v.Bytes()))
+		b.Write(base64.StdEncoding.AppendEncode(b.AvailableBuffer(), v.Bytes()))
 	}
-	b.WriteString("</" + name + ">")
+	closing(b, name)
+}
+
+func open(b *bytes.Buffer, name string) {
+	b.WriteByte('<')
+	b.WriteString(name)
+	b.WriteByte('>')
+}
+
+func closing(b *bytes.Buffer, name string) {
+	b.WriteString("</")
+	b.WriteString(name)
+	b.WriteByte('>')
+}
+
+func escape(b *bytes.Buffer, text string) {
+	_ = xml.EscapeText(b, []byte(text)) // a bytes.Buffer takes everything
 }

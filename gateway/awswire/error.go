@@ -1,8 +1,8 @@
 package awswire
 
 import (
+	"bytes"
 	"encoding/json"
-	"encoding/xml"
 	"net/http"
 	"strings"
 	"time"
@@ -14,6 +14,7 @@ type Error struct {
 	// "AWS.SimpleQueueService.NonExistentQueue".
 	Code string
 	// JSONCode is the shape's name in JSON ("QueueDoesNotExist"); default Code.
+	// With a # it is the whole of it ("com.amazon.coral.service#…").
 	JSONCode   string
 	Status     int
 	Message    string
@@ -36,23 +37,22 @@ func (e *Error) json(s *Service) []byte {
 	if code == "" {
 		code = e.Code
 	}
+	if !strings.Contains(code, "#") {
+		code = s.ErrorType + code
+	}
 	text, _ := json.Marshal(struct { // strings: cannot fail
 		Type    string `json:"__type"`
 		Message string `json:"message"`
-	}{s.ErrorType + code, e.Message})
+	}{code, e.Message})
 	return text
 }
 
 func (e *Error) xml(r *Request, s *Service) []byte {
-	var b strings.Builder
+	var b bytes.Buffer
 	b.WriteString(`<?xml version="1.0"?><ErrorResponse xmlns="` + s.Namespace + `"><Error><Type>` + e.fault() + `</Type><Code>`)
 	escape(&b, e.Code)
 	b.WriteString(`</Code><Message>`)
 	escape(&b, e.Message)
 	b.WriteString(`</Message><Detail/></Error><RequestId>` + r.ID + `</RequestId></ErrorResponse>`)
-	return []byte(b.String())
-}
-
-func escape(b *strings.Builder, text string) {
-	_ = xml.EscapeText(b, []byte(text)) // a strings.Builder takes everything
+	return b.Bytes()
 }

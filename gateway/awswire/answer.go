@@ -1,0 +1,57 @@
+package awswire
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"reflect"
+	"strconv"
+	"time"
+)
+
+// answer writes a successful answer.
+func (h *Handler) answer(w http.ResponseWriter, r *Request, s *Service, out any) {
+	o, planned := out.(output)
+	if !planned && out != nil {
+		o = output{out, shapeOf(reflect.TypeOf(out).Elem())}
+	}
+	w.Header().Set("X-Amzn-RequestId", r.ID)
+	if r.Protocol == Query {
+		w.Header().Set("Content-Type", "text/xml")
+		_, _ = w.Write(encodeXML(r, s, o)) // the client went away: nobody to tell
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	if o.value == nil {
+		return
+	}
+	text, err := json.Marshal(o.value)
+	if err != nil {
+		h.fail(w, r, s, err)
+		return
+	}
+	_, _ = w.Write(text) // the client went away: nobody to tell
+}
+
+// fail writes an error.
+func (h *Handler) fail(w http.ResponseWriter, r *Request, s *Service, err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		h.Logger.Error("AWS request failed", "service", s.Name, "action", r.Action, "request", r.ID, "error", err)
+		e = &Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: "The request could not be processed; try it again."}
+	}
+	w.Header().Set("X-Amzn-RequestId", r.ID)
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.RetryAfter/time.Second)))
+	}
+	if r.Protocol == Query {
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(e.Status)
+		_, _ = w.Write(e.xml(r, s)) // as above
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.Header().Set("X-Amzn-Query-Error", e.Code+";"+e.fault())
+	w.WriteHeader(e.Status)
+	_, _ = w.Write(e.json(s)) // as above
+}

@@ -1,0 +1,139 @@
+package awswire
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+const formType = "application/x-www-form-urlencoded"
+
+// Is tells whether a request is in one of the protocols. A form sent to another
+// API is as well: ask only for paths that are not its own.
+func Is(r *http.Request) bool {
+	if r.Header.Get("X-Amz-Target") != "" {
+		return true
+	}
+	switch r.Method {
+	case http.MethodGet:
+		return r.URL.Query().Has("Action")
+	case http.MethodPost:
+		return mediaType(r) == formType || r.URL.Query().Has("Action")
+	}
+	return false
+}
+
+func mediaType(r *http.Request) string {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return kind
+}
+
+// read takes the request apart. After an error it holds what names its action.
+func (r *Request) read(w http.ResponseWriter, hr *http.Request, most int64) error {
+	if target := hr.Header.Get("X-Amz-Target"); target != "" {
+		r.Protocol = JSON
+		r.target, r.Action, _ = strings.Cut(target, ".")
+	}
+	var err error
+	if r.body, err = readBody(w, hr, most); err != nil {
+		return err
+	}
+	if r.Protocol == JSON {
+		return r.checkJSON(hr)
+	}
+	values, err := url.ParseQuery(hr.URL.RawQuery)
+	if err != nil {
+		return malformedQuery("The query string is not made of name=value pairs.")
+	}
+	if len(r.body) > 0 {
+		if mediaType(hr) != formType {
+			return malformedQuery("The body must be a form: Content-Type " + formType + ".")
+		}
+		body, err := url.ParseQuery(string(r.body))
+		if err != nil {
+			return malformedQuery("The body is not made of name=value pairs.")
+		}
+		for name, list := range body {
+			values[name] = list
+		}
+	}
+	r.form = newForm(values)
+	r.Action = r.form.first("Action")
+	return r.form.check()
+}
+
+// checkJSON refuses what encoding/json would read otherwise than it was meant.
+func (r *Request) checkJSON(hr *http.Request) error {
+	if hr.Method != http.MethodPost {
+		return &Error{Code: "InvalidAction", JSONCode: coral + "UnknownOperationException", Status: http.StatusMethodNotAllowed, Message: "The method must be POST."}
+	}
+	switch mediaType(hr) {
+	case "application/x-amz-json-1.0", "application/x-amz-json-1.1", "application/json", "":
+	default:
+		return &Error{
+			Code: "InvalidAction", JSONCode: coral + "UnknownOperationException", Status: http.StatusBadRequest,
+			Message: "The Content-Type must be application/x-amz-json-1.0.",
+		}
+	}
+	if !utf8.Valid(r.body) {
+		return malformed("the body is not UTF-8")
+	}
+	return nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	tooLarge := &Error{
+		Code: "RequestEntityTooLarge", JSONCode: coral + "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge,
+		Message: fmt.Sprintf("The request body must be at most %d bytes.", most),
+	}
+	if r.ContentLength > most {
+		w.Header().Set("Connection", "close") // the rest is not read
+		return nil, tooLarge
+	}
+	var body bytes.Buffer
+	if r.ContentLength > 0 {
+		body.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom wants that much room left at the end
+	}
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, most))
+	var bounded *http.MaxBytesError
+	switch {
+	case err == nil:
+		return body.Bytes(), nil
+	case errors.As(err, &bounded):
+		return nil, tooLarge
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, malformed("the body ends early")
+	default:
+		return nil, malformed("the body cannot be read")
+	}
+}
+
+func base(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// requestID is a random UUID.
+func requestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	text := make([]byte, 0, 36)
+	for i, end := range []int{4, 6, 8, 10, 16} {
+		if i > 0 {
+			text = append(text, '-')
+		}
+		text = hex.AppendEncode(text, b[[]int{0, 4, 6, 8, 10}[i]:end])
+	}
+	return string(text)
+}
