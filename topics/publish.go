@@ -258,6 +258,7 @@ func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscriptio
 	done = true
 	cursor = p.Cursor
 	looked := 0
+	audience := t.audience(c)
 	var bad error
 	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
 		if looked == most.candidates || len(found) == most.matches {
@@ -273,10 +274,11 @@ func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscriptio
 			return false
 		}
 		cursor = append(cursor[:0:0], r.Key...)
-		if s.Disabled == "" && !s.Pending && s.wants(c) {
+		var wanted bool
+		if wanted, bad = audience.wanted(&s); wanted {
 			found = append(found, s)
 		}
-		return true
+		return bad == nil
 	})
 	return found, cursor, done, errors.Join(err, bad)
 }
@@ -306,5 +308,8 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 
 // intoQueue sends the message itself to a queue of this gateway.
 func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
-	b.Send(s.Endpoint, queue.Message{ID: id, Group: c.Group, DedupID: id.Hex(), Body: t.queueBody(p, c, s, id)})
+	d := t.queueCopy(p, c, s, id)
+	b.Send(s.Endpoint, queue.Message{
+		ID: id, Group: c.Group, DedupID: id.Hex(), Body: d.Content.Payload, Attributes: queueAttributes(d.Attributes),
+	})
 }

@@ -1,6 +1,10 @@
 package topics
 
-import "encoding/json"
+import (
+	"sync"
+
+	"github.com/fanfare-gateway/fanfare/topics/filter"
+)
 
 // Filter is a filter policy in the form SNS gives it.
 type Filter struct {
@@ -17,18 +21,68 @@ const (
 	FilterBody       FilterScope = "MessageBody"
 )
 
-// Check tells what is wrong with a filter; nil if nothing is.
+// Check tells what is wrong with a filter, in AWS's words; nil if nothing is.
 func (f Filter) Check() error {
-	var policy map[string]json.RawMessage
-	if json.Unmarshal([]byte(f.Policy), &policy) != nil {
-		return invalid("filter", "failed to parse JSON.")
-	}
-	if f.Scope != FilterAttributes && f.Scope != FilterBody {
-		return invalid("filter_scope", "must be MessageBody or MessageAttributes")
-	}
-	return nil
+	_, err := f.compile()
+	return err
 }
 
-// wants is the one place where a publish meets a subscription's filter policy.
-// Policies are not evaluated yet: everything is wanted.
-func (s *Subscription) wants(_ *content) bool { return true }
+func (f Filter) compile() (*filter.Policy, error) {
+	scope := filter.Attributes
+	if f.Scope == FilterBody {
+		scope = filter.Body
+	}
+	return filter.Parse([]byte(f.Policy), scope, filter.Limits{Keys: filter.AWSKeys})
+}
+
+// maxPolicies is how many compiled policies are kept.
+const maxPolicies = 10_000
+
+// policies are compiled policies by their text: many subscriptions share one.
+type policies struct {
+	mu  sync.Mutex
+	all map[Filter]*filter.Policy
+}
+
+func (c *policies) get(f Filter) (*filter.Policy, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.all[f]; p != nil {
+		return p, nil
+	}
+	p, err := f.compile()
+	if err != nil {
+		return nil, err
+	}
+	if c.all == nil || len(c.all) >= maxPolicies {
+		c.all = map[Filter]*filter.Policy{}
+	}
+	c.all[f] = p
+	return p, nil
+}
+
+// audience is one publish as filter policies see it.
+type audience struct {
+	policies *policies
+	message  *filter.Message
+}
+
+func (t *Topics) audience(c *content) audience {
+	attributes := make(map[string]filter.Attribute, len(c.Attributes))
+	for name, a := range c.Attributes {
+		attributes[name] = filter.Attribute{DataType: a.Type, Value: a.Value}
+	}
+	return audience{&t.policies, filter.NewMessage(attributes, []byte(c.Message))}
+}
+
+// wanted tells whether a subscription gets the publish.
+func (a audience) wanted(s *Subscription) (bool, error) {
+	if s.Disabled != "" || s.Pending {
+		return false, nil
+	}
+	if s.Filter == nil {
+		return true, nil
+	}
+	p, err := a.policies.get(*s.Filter)
+	return err == nil && p.Match(a.message), err
+}

@@ -98,12 +98,13 @@ func newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topi
 	case topics.HTTP, topics.HTTPS, topics.Email:
 		sub.Pending = true
 	}
+	const reason = "Invalid parameter: Attributes Reason: "
 	for name, value := range in.Attributes {
 		if why := setSubscriptionAttribute(&sub, name, value); why != nil {
-			return sub, fault(why.code, why.status, "Invalid parameter: Attributes Reason: "+why.text)
+			return sub, why.behind(reason)
 		}
 	}
-	return sub, applyAttributes(&sub, topic)
+	return sub, applyAttributes(&sub, topic).behind(reason)
 }
 
 // checkEndpoint checks what is wrong by its form alone; the account's channel

@@ -30,6 +30,14 @@ type problem struct {
 	text   string
 }
 
+// behind is the error of an action, whose words stand in front; nil of nil.
+func (p *problem) behind(words string) error {
+	if p == nil {
+		return nil
+	}
+	return fault(p.code, p.status, words+p.text)
+}
+
 func wrong(text string) *problem { return &problem{"InvalidParameter", http.StatusBadRequest, text} }
 
 // setSubscriptionAttribute checks and keeps one attribute; an empty value takes
@@ -64,10 +72,6 @@ func checkSubscriptionAttribute(sub *topics.Subscription, name, value string) *p
 			return wrong("RawMessageDelivery: Invalid value [" + value + "]. Must be true or false.")
 		} else if raw == "true" && !takesRaw(sub.Protocol) {
 			return wrong("Delivery protocol [" + sub.Attributes[keptProtocol] + "] does not support raw message delivery.")
-		}
-	case filterPolicy:
-		if (topics.Filter{Policy: value, Scope: topics.FilterAttributes}).Check() != nil {
-			return wrong("FilterPolicy: failed to parse JSON.")
 		}
 	case filterScope:
 		if scope := topics.FilterScope(value); scope != topics.FilterAttributes && scope != topics.FilterBody {
@@ -107,19 +111,22 @@ func checkRedrive(sub *topics.Subscription, value string) *problem {
 }
 
 // applyAttributes gives the kept texts their effect.
-func applyAttributes(sub *topics.Subscription, topic *topics.Topic) error {
+func applyAttributes(sub *topics.Subscription, topic *topics.Topic) *problem {
 	sub.Raw = sub.Attributes[rawDelivery] == "true"
 	sub.Retry = fixedRetry(sub.Protocol)
 	if sub.Protocol == topics.HTTP || sub.Protocol == topics.HTTPS {
 		p, err := deliveryPolicyOf(topic.Attributes[delivery], sub.Attributes[delivery])
 		if err != nil {
-			return invalid("Attributes Reason: DeliveryPolicy: " + err.Error())
+			return wrong("DeliveryPolicy: " + err.Error())
 		}
 		sub.Retry = p.Healthy.retry()
 	}
 	sub.Filter = nil
 	if text := sub.Attributes[filterPolicy]; text != "" {
 		sub.Filter = &topics.Filter{Policy: text, Scope: scopeOf(sub)}
+		if err := sub.Filter.Check(); err != nil {
+			return wrong(err.Error())
+		}
 	}
 	return nil
 }
@@ -154,10 +161,11 @@ func (s *service) setSubscriptionAttributes(ctx context.Context, r *awswire.Requ
 		if sub.Attributes == nil {
 			sub.Attributes = map[string]string{}
 		}
-		if why := setSubscriptionAttribute(sub, in.AttributeName, in.AttributeValue); why != nil {
-			return fault(why.code, why.status, "Invalid parameter: "+why.text)
+		why := setSubscriptionAttribute(sub, in.AttributeName, in.AttributeValue)
+		if why == nil {
+			why = applyAttributes(sub, &topic)
 		}
-		return applyAttributes(sub, &topic)
+		return why.behind("Invalid parameter: ")
 	})
 	if errors.Is(err, topics.ErrNotFound) {
 		err = noSubscription()
