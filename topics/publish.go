@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -53,6 +54,14 @@ func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed 
 	}
 }
 
+// MaxFIFOSubscriptions is the most subscriptions of a FIFO topic, so that its
+// publishes are never expanded behind the answer.
+// https://docs.aws.amazon.com/general/latest/gr/sns.html
+const MaxFIFOSubscriptions = 100
+
+// repeatable tells whether a repeat of the request is recognised.
+func (r *Request) repeatable() bool { return r.IdempotencyKey != "" || r.DedupID != "" }
+
 // place is the shard a publish lives in: with its FIFO group, else found again
 // by its idempotency key, else in turn.
 func (t *Topics) place(req Request) int {
@@ -74,17 +83,21 @@ func fingerprintOf(req Request) string {
 // remembered looks the idempotency key up; a zero Publish means it is free at
 // the revision returned.
 func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish, uint64, error) {
-	if req.IdempotencyKey == "" {
+	if !req.repeatable() {
 		return Publish{}, 0, nil
+	}
+	ttl := t.IdempotencyTTL
+	if req.DedupID != "" {
+		ttl = queue.DedupWindow
 	}
 	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req))
 	if errors.Is(err, ErrNotFound) {
 		return Publish{}, 0, nil
 	}
-	if err != nil || t.store.Now().Sub(r.At) > t.IdempotencyTTL {
+	if err != nil || t.store.Now().Sub(r.At) > ttl {
 		return Publish{}, rev, err
 	}
-	if r.Fingerprint != fingerprint {
+	if req.DedupID == "" && r.Fingerprint != fingerprint {
 		return Publish{}, rev, ErrIdempotencyMismatch
 	}
 	p, _, err := get[Publish](t.store, shard, publishKey(r.Publish))
@@ -99,7 +112,7 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 func (t *Topics) check(req *Request) (content, error) {
 	c := content{
 		To: req.To, Subject: req.Subject, Message: req.Message, HTML: req.HTML, Overrides: req.Overrides,
-		Data: req.Data, Attributes: req.Attributes, Group: req.Group, CollapseID: req.CollapseID,
+		Data: req.Data, Attributes: req.Attributes, Group: req.Group, DedupID: req.DedupID, CollapseID: req.CollapseID,
 	}
 	req.Lane = laneOf(req.Lane)
 	if err := t.checkRequest(req); err != nil {
@@ -153,10 +166,10 @@ func (t *Topics) checkRequest(req *Request) error {
 		return invalid("collapse_id", "must be at most 64 bytes")
 	}
 	for name, a := range req.Attributes {
-		switch a.Type {
-		case "String", "Number", "Binary", "String.Array":
+		switch base, _, _ := strings.Cut(a.Type, "."); base {
+		case "String", "Number", "Binary":
 		default:
-			return invalid("attributes."+name+".type", "must be String, Number, Binary or String.Array")
+			return invalid("attributes."+name+".type", "must be String, Number or Binary, with or without a label as in String.Array")
 		}
 	}
 	for protocol := range req.Overrides {
@@ -192,7 +205,7 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	}
 	b := &queue.Batch{}
 	b.Intake()
-	if req.IdempotencyKey != "" {
+	if req.repeatable() {
 		p.Key = idempotencyKey(req)
 		b.Expect(p.Key, keyRevision)
 		put(b, p.Key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
@@ -226,7 +239,11 @@ func (t *Topics) begin(b *queue.Batch, p *Publish, c *content) error {
 		t.enqueue(b, p, c, Subscription{Protocol: c.To.Protocol, Account: c.To.Account, Endpoint: end.Address, Group: end.Group})
 		return nil
 	}
-	matches, cursor, done, err := t.match(p, c, limits{candidates: t.Candidates, matches: t.Matches})
+	most := limits{candidates: t.Candidates, matches: t.Matches}
+	if c.DedupID != "" {
+		most = limits{candidates: MaxFIFOSubscriptions + 1, matches: MaxFIFOSubscriptions + 1}
+	}
+	matches, cursor, done, err := t.match(p, c, most)
 	if err != nil {
 		return err
 	}
@@ -309,7 +326,11 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 // intoQueue sends the message itself to a queue of this gateway.
 func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
 	d := t.queueCopy(p, c, s, id)
+	dedup := id.Hex()
+	if c.DedupID != "" {
+		dedup = c.DedupID
+	}
 	b.Send(s.Endpoint, queue.Message{
-		ID: id, Group: c.Group, DedupID: id.Hex(), Body: d.Content.Payload, Attributes: queueAttributes(d.Attributes),
+		ID: id, Group: c.Group, DedupID: dedup, Body: d.Content.Payload, Attributes: queueAttributes(d.Attributes),
 	})
 }

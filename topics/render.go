@@ -143,19 +143,23 @@ func payload(p Publish, c *content, s Subscription, id queue.ID, said channels.C
 	return body, "application/json"
 }
 
-// Face gives a delivery its own form, for a machine whose subscription it made:
-// the payload with its type and headers, or the names and attributes of which
-// the channel makes one. Attributes of a delivery are sent beside the payload.
+// Face gives a delivery by a subscription it made its own form: the payload with
+// its type and headers, or the names and attributes of which the channel makes
+// one. It is handed the delivery with the message's attributes, and takes away
+// those that are not to be sent beside the payload.
 type Face func(d *channels.Delivery, p Publish, s Subscription)
 
 // form gives a delivery the form its receiver wants, unless the publisher gave
 // all of it.
 func (t *Topics) form(d *channels.Delivery, l *loaded, s Subscription) {
-	if d.Content.Payload != nil || !machine(s.Protocol) {
+	face := t.Faces[s.Face]
+	switch {
+	case d.Content.Payload != nil:
 		return
-	}
-	if face := t.Faces[s.Face]; face != nil {
+	case face != nil:
 		face(d, l.Publish, s)
+		return
+	case !machine(s.Protocol):
 		return
 	}
 	d.Content.Payload, d.Content.ContentType = payload(l.Publish, &l.content, s, d.ID, d.Content)
@@ -175,11 +179,11 @@ func (t *Topics) queueCopy(p *Publish, c *content, s Subscription, id queue.ID) 
 		// The template was rendered for every channel when the publish was accepted.
 		t.log.Error("template failed for a queue", "delivery", id, "error", err)
 	}
-	d := channels.Delivery{ID: id, Publish: p.ID, Topic: p.Topic, PublishedAt: p.Created, Content: said}
-	if s.Raw {
-		d.Attributes = c.Attributes
-	}
+	d := channels.Delivery{ID: id, Publish: p.ID, Topic: p.Topic, PublishedAt: p.Created, Content: said, Attributes: c.Attributes}
 	t.form(&d, l, s)
+	if !s.Raw {
+		d.Attributes = nil // the envelope has them
+	}
 	return d
 }
 

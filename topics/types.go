@@ -117,6 +117,14 @@ type Request struct {
 	// return the first publish. It is scoped to the owner and the group: with
 	// another group it is another key.
 	IdempotencyKey string
+	// DedupID makes it a publish to a FIFO topic: order is kept within the
+	// group, its whole audience is taken at once, and a repeat within
+	// queue.DedupWindow returns the first publish, whatever it says.
+	DedupID string
+	// DedupPerGroup keeps DedupIDs of groups apart. Without it they are the
+	// topic's, as far as groups share a shard: a group lives in one, with what
+	// comes to its FIFO queues by other ways.
+	DedupPerGroup bool
 }
 
 // Phase of a publish's life.
@@ -175,6 +183,7 @@ type content struct {
 	Data       map[string]any                `json:"data,omitempty"`
 	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
 	Group      string                        `json:"group,omitempty"`
+	DedupID    string                        `json:"dedup_id,omitempty"` // of a FIFO topic
 	CollapseID string                        `json:"collapse_id,omitempty"`
 
 	size int // bytes of all of it as JSON, once checked

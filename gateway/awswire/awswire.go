@@ -11,7 +11,8 @@
 //	query:"Attribute,Name,Value"        flat map: Attribute.1.Name, .Value
 //	query:"Attributes.entry,key,value"  map: Attributes.entry.1.key, .value
 //
-// Numbers and booleans that may be missing are pointers; []byte is base64.
+// Numbers and booleans that may be missing are pointers; []byte is base64. The
+// fields of an embedded struct stand among the others.
 package awswire
 
 import (

@@ -54,6 +54,9 @@ func (s *service) actions() map[string]awswire.Action {
 		"UntagResource":       awswire.Do(s.untagResource),
 		"ListTagsForResource": awswire.Do(s.listTags),
 
+		"Publish":      awswire.Do(s.publish),
+		"PublishBatch": awswire.Do(s.publishBatch),
+
 		"Subscribe":                 awswire.Do(s.subscribe),
 		"ConfirmSubscription":       awswire.Do(s.confirm),
 		"Unsubscribe":               awswire.Do(s.unsubscribe),

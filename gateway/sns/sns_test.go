@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,6 +28,23 @@ import (
 )
 
 var owner = topics.Owner{Account: "000000000000", Region: "us-east-1"}
+
+// signingKey is made once: that takes a while.
+var signingKey = sync.OnceValue(func() []byte {
+	store, err := queue.Open("store", queue.Options{FS: vfs.NewMem()})
+	if err != nil {
+		panic(err)
+	}
+	defer store.Close()
+	if _, err = sns.NewKeys(context.Background(), store); err != nil {
+		panic(err)
+	}
+	r, err := store.Get(queue.Registry, []byte("fanfare/local/k/sns-signing"))
+	if err != nil {
+		panic(err)
+	}
+	return r.Value
+})
 
 // provider is a channel that remembers what it was given.
 type provider struct {
@@ -78,7 +96,12 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	})
 	server := httptest.NewUnstartedServer(nil)
 	b.url = "http://" + server.Listener.Addr().String()
-	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool})
+	keys, err := sns.ReadKeys(signingKey())
+	require.NoError(t, err)
+	form := sns.NewForm(sns.FormOptions{
+		URL: b.url, Signer: keys, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
+	})
+	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}})
 	require.NoError(t, err)
 	pool.SetDesk(b.topics)
 	for _, protocol := range []string{topics.SMS, topics.Email, topics.Application, topics.Lambda, topics.Webhook} {
@@ -91,10 +114,13 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	for _, f := range change {
 		f(&o)
 	}
-	server.Config.Handler = awswire.New(awswire.Options{
-		Services: []awswire.Service{sns.Service(o)},
+	mux := http.NewServeMux()
+	mux.Handle(keys.Path(), keys)
+	mux.Handle("/", awswire.New(awswire.Options{
+		Services: []awswire.Service{sns.Service(o)}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: owner.Region},
-	})
+	}))
+	server.Config.Handler = mux
 	server.Start()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

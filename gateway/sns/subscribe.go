@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -50,6 +51,13 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 	wanted, err := newSubscription(o, &topic, in)
 	if err != nil {
 		return nil, err
+	}
+	if isFIFO(topic.Name) {
+		if n, _, err := s.Topics.CountSubscriptions(o, topic.Name); err != nil {
+			return nil, err
+		} else if n >= topics.MaxFIFOSubscriptions {
+			return nil, fault("SubscriptionLimitExceeded", http.StatusForbidden, "The maximum number of subscriptions for the topic has been reached.")
+		}
 	}
 	made, err := s.Topics.Subscribe(ctx, o, wanted)
 	if err != nil {
@@ -209,7 +217,7 @@ func (s *service) unsubscribe(ctx context.Context, r *awswire.Request, in *unsub
 		return nil, err
 	}
 	if unsigned(r) && (sub.Attributes[keptLocked] == "true" || !s.Lax && !sameSecret(in.Token, sub.Token)) {
-		return nil, fault("AuthorizationError", 403, "User: anonymous is not authorized to perform: SNS:Unsubscribe on resource: "+in.SubscriptionArn)
+		return nil, fault("AuthorizationError", http.StatusForbidden, "User: anonymous is not authorized to perform: SNS:Unsubscribe on resource: "+in.SubscriptionArn)
 	}
 	err = s.Topics.Unsubscribe(ctx, o, id)
 	if errors.Is(err, topics.ErrNotFound) {
