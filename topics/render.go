@@ -111,7 +111,7 @@ func (t *Topics) contentFor(l *loaded, protocol, link string) (channels.Content,
 		c.HTML = o.HTML
 	}
 	if o.Payload != nil {
-		c.Payload = o.Payload
+		c.Payload, c.ContentType, c.Headers = o.Payload, o.ContentType, o.Headers
 	}
 	return c, nil
 }

@@ -92,6 +92,9 @@ type Override struct {
 	Message string          `json:"message,omitempty"`
 	HTML    string          `json:"html,omitempty"`
 	Payload json.RawMessage `json:"payload,omitempty"`
+	// ContentType and Headers go with the payload to a webhook.
+	ContentType string            `json:"content_type,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
 }
 
 // Request is a publish as it is asked for.

@@ -2,8 +2,11 @@ package sns
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/subtle"
 	"errors"
+	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
@@ -16,7 +19,7 @@ import (
 const tokenLife = 48 * time.Hour
 
 // confirmToken is what goes out: the subscription's id, then its secret.
-func confirmToken(sub topics.Subscription) string { return sub.ID.Hex() + sub.Token }
+func confirmToken(sub *topics.Subscription) string { return sub.ID.Hex() + sub.Token }
 
 // idLength is that of an id in a token.
 const idLength = 2 * len(queue.ID{})
@@ -52,24 +55,32 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.Topics.ChangeSubscription(ctx, o, sub.ID, func(sub *topics.Subscription) error {
+	err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
+		attributes[keptAuthenticated] = boolText(!unsigned(r))
+		if in.AuthenticateOnUnsubscribe == "true" && !unsigned(r) {
+			attributes[keptLocked] = "true"
+		}
+	})
+	return &subscriptionOut{SubscriptionARN(o, sub.Topic, sub.ID)}, err
+}
+
+// confirmed confirms a subscription that waits for it.
+func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.ID, note func(attributes map[string]string)) error {
+	_, err := t.ChangeSubscription(ctx, o, id, func(sub *topics.Subscription) error {
 		if sub.Pending {
 			sub.Pending = false
-			sub.Attributes[keptAuthenticated] = boolText(!unsigned(r))
-			if in.AuthenticateOnUnsubscribe == "true" && !unsigned(r) {
-				sub.Attributes[keptLocked] = "true"
-			}
+			note(sub.Attributes)
 		}
 		return nil
 	})
 	if errors.Is(err, topics.ErrNotFound) {
-		err = invalid("Token")
+		return invalid("Token")
 	}
-	return &subscriptionOut{SubscriptionARN(o, sub.Topic, sub.ID)}, err
+	return err
 }
 
 // pending finds the subscription a token is for.
-func (s *service) pending(o topics.Owner, topic, token string) (topics.Subscription, error) {
+func (s *Options) pending(o topics.Owner, topic, token string) (topics.Subscription, error) {
 	if len(token) <= idLength {
 		return topics.Subscription{}, invalid("Token")
 	}
@@ -91,7 +102,51 @@ func (s *service) pending(o topics.Owner, topic, token string) (topics.Subscript
 	return sub, nil
 }
 
-// askToConfirm sends the token to the endpoint.
-func (s *service) askToConfirm(_ context.Context, _ *awswire.Request, _ topics.Owner, _ topics.Subscription) error {
-	return nil
+// askToConfirm sends the token to the endpoint: as SNS does to machines, to
+// people by a mail with a link.
+func (s *service) askToConfirm(ctx context.Context, o topics.Owner, sub topics.Subscription) error {
+	req := topics.Request{
+		Owner: o, To: &topics.Target{Protocol: sub.Protocol, Endpoint: sub.Endpoint, Account: sub.Account},
+		ExpiresAt: s.Store.Now().Add(tokenLife),
+	}
+	if sub.Protocol == topics.Email {
+		req.Subject, req.Message = s.Form.confirmMail(o, &sub)
+	} else {
+		req.Overrides = map[string]topics.Override{sub.Protocol: s.Form.confirmation(o, &sub, s.Store.Now())}
+	}
+	_, _, err := s.Topics.Publish(ctx, req)
+	return wordFor(err, "Endpoint")
+}
+
+// confirmation is the SubscriptionConfirmation of an http(s) endpoint.
+// https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
+func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.Time) topics.Override {
+	arn := TopicARN(o, sub.Topic)
+	e := envelope{
+		Type: confirmation, MessageID: uuid(), Token: confirmToken(sub), TopicArn: arn, Timestamp: timestamp(now),
+		Message: "You have chosen to subscribe to the topic " + arn + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
+	}
+	e.SubscribeURL = f.link(url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {arn}, "Token": {e.Token}})
+	return topics.Override{
+		Payload: f.render(e, o, sub.Topic), ContentType: textPlain,
+		Headers: map[string]string{headerType: confirmation, headerID: e.MessageID, headerTopic: arn},
+	}
+}
+
+// confirmMail asks a person. The link leads to a page, because programs that
+// look at mail open every link.
+func (f *Form) confirmMail(o topics.Owner, sub *topics.Subscription) (subject, text string) {
+	arn := TopicARN(o, sub.Topic)
+	link := f.URL + PagePath + "?" + url.Values{"TopicArn": {arn}, "Token": {confirmToken(sub)}}.Encode()
+	return "Subscription confirmation", "You have chosen to subscribe to the topic:\n" + arn +
+		"\n\nTo confirm this subscription, open this link and press the button there:\n" + link +
+		"\n\nIf this was not you, do nothing: you will get no more mail.\n"
+}
+
+// uuid is a random one: a confirmation has an id before it is published.
+func uuid() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

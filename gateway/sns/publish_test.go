@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -118,14 +117,9 @@ func TestEnvelopesAreSigned(t *testing.T) {
 
 func certificate(t *testing.T, url string) *rsa.PublicKey {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	require.NoError(t, err)
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	block, _ := pem.Decode(text)
+	status, text := fetch(t, http.MethodGet, url)
+	require.Equal(t, http.StatusOK, status)
+	block, _ := pem.Decode([]byte(text))
 	require.NotNil(t, block)
 	cert, err := x509.ParseCertificate(block.Bytes)
 	require.NoError(t, err)

@@ -24,6 +24,9 @@ const (
 type Options struct {
 	Topics *topics.Topics
 	Store  *queue.Store
+	// Form renders what asks for confirmation; it must be the one in topics'
+	// Faces, named Face.
+	Form *Form
 	// Lax lets every account use every other's topics, for test suites; else
 	// that is AuthorizationError.
 	Lax    bool
@@ -38,7 +41,7 @@ func Service(o Options) awswire.Service {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &service{o}
-	return awswire.Service{Name: "sns", Version: version, Namespace: namespace, Actions: s.actions()}
+	return awswire.Service{Name: "sns", Version: version, Namespace: namespace, Actions: s.actions(), Public: []string{"ConfirmSubscription", "Unsubscribe"}}
 }
 
 func (s *service) actions() map[string]awswire.Action {

@@ -83,6 +83,7 @@ type bench struct {
 	url    string
 	store  *queue.Store
 	topics *topics.Topics
+	opts   sns.Options
 	sent   map[string]*provider // by protocol of accounts
 }
 
@@ -110,12 +111,14 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 			Name: protocol + "/main", Protocol: protocol, Provider: protocol, Channel: b.sent[protocol], Idempotent: true,
 		}))
 	}
-	o := sns.Options{Topics: b.topics, Store: store}
+	o := sns.Options{Topics: b.topics, Store: store, Form: form}
 	for _, f := range change {
 		f(&o)
 	}
+	b.opts = o
 	mux := http.NewServeMux()
 	mux.Handle(keys.Path(), keys)
+	mux.Handle(sns.PagePath, sns.Page(o))
 	mux.Handle("/", awswire.New(awswire.Options{
 		Services: []awswire.Service{sns.Service(o)}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: owner.Region},
@@ -159,6 +162,19 @@ func refused(t *testing.T, err error, code string, status int, message string) {
 	var answer *smithyhttp.ResponseError
 	require.ErrorAs(t, err, &answer)
 	require.Equal(t, status, answer.HTTPStatusCode())
+}
+
+// fetch makes a request without a signature.
+func fetch(t *testing.T, method, url string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(text)
 }
 
 // raw posts a form and gives the answer as it is, but for its request id.

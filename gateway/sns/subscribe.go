@@ -75,7 +75,7 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 				return nil, wordFor(err, "Endpoint")
 			}
 		}
-		if err := s.askToConfirm(ctx, r, o, made); err != nil {
+		if err := s.askToConfirm(ctx, o, made); err != nil {
 			return nil, err
 		}
 		if !in.ReturnSubscriptionArn {
