@@ -67,6 +67,12 @@ func (s *service) actions() map[string]awswire.Action {
 		"ListSubscriptionsByTopic":  awswire.Do(s.listSubscriptionsByTopic),
 		"GetSubscriptionAttributes": awswire.Do(s.getSubscriptionAttributes),
 		"SetSubscriptionAttributes": awswire.Do(s.setSubscriptionAttributes),
+
+		"SetSMSAttributes":             awswire.Do(s.setSMSAttributes),
+		"GetSMSAttributes":             awswire.Do(s.getSMSAttributes),
+		"CheckIfPhoneNumberIsOptedOut": awswire.Do(s.isOptedOut),
+		"ListPhoneNumbersOptedOut":     awswire.Do(s.listOptedOut),
+		"OptInPhoneNumber":             awswire.Do(s.optIn),
 	}
 	for name, what := range unsupportedActions {
 		all[name] = refuse(what)
