@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,13 +18,23 @@ import (
 
 const benchBody = 1024
 
-// callers runs call n times in all from as many goroutines, and tells how long
+// spent is what a run took.
+type spent struct{ wall, cpu time.Duration }
+
+// cpuTime is what this process has used of all cores.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail for oneself
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// callers runs call n times in all from as many goroutines, and tells what
 // that took.
-func callers(b *testing.B, goroutines, n int, call func(i int64)) time.Duration {
+func callers(b *testing.B, goroutines, n int, call func(i int64)) spent {
 	b.Helper()
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	start := time.Now()
+	start, cpu := time.Now(), cpuTime()
 	for range goroutines {
 		wg.Go(func() {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
@@ -32,7 +43,7 @@ func callers(b *testing.B, goroutines, n int, call func(i int64)) time.Duration 
 		})
 	}
 	wg.Wait()
-	return time.Since(start)
+	return spent{time.Since(start), cpuTime() - cpu}
 }
 
 // rawPebble is what the engine is measured against: the same options as a store.
@@ -52,7 +63,7 @@ func (quiet) Errorf(string, ...any)          {}
 func (quiet) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
 // rawPut sets n values of 1 KiB, perBatch to a synced commit.
-func rawPut(b *testing.B, goroutines, n, perBatch int) time.Duration {
+func rawPut(b *testing.B, goroutines, n, perBatch int) spent {
 	db := rawPebble(b)
 	defer func() { require.NoError(b, db.Close()) }()
 	body := make([]byte, benchBody)
@@ -70,7 +81,7 @@ func rawPut(b *testing.B, goroutines, n, perBatch int) time.Duration {
 }
 
 // rawLife is rawPut and a delete of each in a second synced commit.
-func rawLife(b *testing.B, goroutines, n, perBatch int) time.Duration {
+func rawLife(b *testing.B, goroutines, n, perBatch int) spent {
 	db := rawPebble(b)
 	defer func() { require.NoError(b, db.Close()) }()
 	body := make([]byte, benchBody)
@@ -103,10 +114,13 @@ func benchStore(b *testing.B, shards int) *queue.Store {
 	return s
 }
 
-func report(b *testing.B, took, raw time.Duration, n int) {
-	b.ReportMetric(float64(n)/took.Seconds(), "msg/s")
-	b.ReportMetric(float64(n)/raw.Seconds(), "raw/s")
-	b.ReportMetric(raw.Seconds()/took.Seconds(), "ratio")
+// report prints the rates, their ratio, and how much more processor time a
+// message takes than raw.
+func report(b *testing.B, took, raw spent, n int) {
+	b.ReportMetric(float64(n)/took.wall.Seconds(), "msg/s")
+	b.ReportMetric(float64(n)/raw.wall.Seconds(), "raw/s")
+	b.ReportMetric(raw.wall.Seconds()/took.wall.Seconds(), "ratio")
+	b.ReportMetric(float64(took.cpu)/float64(raw.cpu), "cpu-ratio")
 	b.ReportMetric(0, "ns/op")
 }
 

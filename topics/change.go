@@ -15,6 +15,9 @@ func (t *Topics) ChangeTopic(ctx context.Context, o Owner, name string, change f
 		return Topic{}, err
 	}
 	return changeRecord(ctx, t, topicKey(o, name), func(topic *Topic) error {
+		if topic.Deleting {
+			return ErrNotFound
+		}
 		err := change(topic)
 		topic.Name = name
 		return err

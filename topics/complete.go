@@ -75,15 +75,20 @@ func (t *Topics) eachOpen(fn func(id queue.ID)) error {
 }
 
 func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {
-	l, err := t.ledger(id)
-	if err != nil || l.Open() > 0 {
-		return err
-	}
+	// The publish first: once it is expanded, deliveries are opened again only
+	// with a write to it. A ledger read before could be one without audience yet.
 	p, rev, err := get[Publish](t.store, id.Shard(), publishKey(id))
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	l, err := t.ledger(id)
+	if err == nil && l[Held] > 0 {
+		_, err = t.releaseIfFree(ctx, id)
+	}
+	if err != nil || l.Open() > 0 {
 		return err
 	}
 	needed := l[Failed]+l[Sent] > 0 // a redrive or a receipt may have it sent again
@@ -140,7 +145,7 @@ func (t *Topics) forgetPublish(ctx context.Context, m queue.Received) error {
 	if err != nil {
 		return err
 	}
-	if done, err := t.forgetDeliveries(ctx, id); err != nil || !done {
+	if done, err := t.forgetDeliveries(ctx, id, rev); err != nil || !done {
 		return errors.Join(err, t.later(ctx, m, 0))
 	}
 	b := &queue.Batch{}
@@ -161,17 +166,20 @@ func (t *Topics) forgetPublish(ctx context.Context, m queue.Received) error {
 }
 
 // forgetDeliveries removes a page of a publish's deliveries with their attempts.
-func (t *Topics) forgetDeliveries(ctx context.Context, id queue.ID) (done bool, err error) {
+// A publish that was opened again at the same moment keeps them.
+func (t *Topics) forgetDeliveries(ctx context.Context, id queue.ID, rev uint64) (done bool, err error) {
 	page, err := t.deliveries(id, queue.ID{}, 500, nil)
 	if err != nil || len(page) == 0 {
 		return true, err
 	}
 	b := &queue.Batch{}
+	b.Expect(publishKey(id), rev)
 	for _, d := range page {
-		r, _, err := get[deliveryRecord](t.store, id.Shard(), deliveryKey(d.ID))
+		r, rev, err := get[deliveryRecord](t.store, id.Shard(), deliveryKey(d.ID))
 		if err != nil {
 			return false, err
 		}
+		b.Expect(deliveryKey(d.ID), rev)
 		if r.State == Failed {
 			t.dropCause(b, &r, d.ID)
 		}

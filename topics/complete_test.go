@@ -28,3 +28,23 @@ func TestContentIsKeptWhileSomethingMayNeedIt(t *testing.T) {
 		return errors.Is(err, queue.ErrNotFound)
 	})
 }
+
+// TestNoBroadcastCompletesBeforeItsAudience: the moment between a publish's
+// acceptance and its expansion, when its ledger is empty, is not its end.
+func TestNoBroadcastCompletesBeforeItsAudience(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.topic("news")
+	for _, e := range numbers(25) { // more than a publish walks itself
+		b.subscribe("news", topics.SMS, e)
+	}
+	var ids []queue.ID
+	for range 100 {
+		id := b.publish(topics.Request{Topic: "news", Message: "x"})
+		b.Settled(id) // have it looked at again and again
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		require.Equal(t, topics.Ledger{topics.Delivered: 25}, b.settle(id))
+	}
+}

@@ -25,6 +25,9 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 		return channels.Delivery{}, channels.Verdict{Action: channels.Unsure, Reason: "the attempt's outcome was not recorded"}
 	}
 	l, err := t.load(e.ID)
+	if errors.Is(err, ErrNotFound) { // trying again would not bring it back
+		return channels.Delivery{}, channels.Verdict{Action: channels.DeadLetter, Reason: "content lost: the publish's content is not in the store"}
+	}
 	if err != nil {
 		return t.hiccup(e, err)
 	}
@@ -275,7 +278,7 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 	case channels.Cancel:
 		return t.move(b, e.ID, r, cmdCancel)
 	case channels.Hold:
-		return t.move(b, e.ID, r, cmdHold)
+		return t.hold(b, e, r)
 	default:
 		if o.Err == nil { // what was wrong is in the reason; its first words are the cause
 			what, _, _ := strings.Cut(v.Reason, ":")
@@ -284,6 +287,23 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 		t.consequences(e, r, o.Err)
 		return t.move(b, e.ID, r, cmdFail)
 	}
+}
+
+// hold parks a delivery, if its publish is still held: it may have been resumed
+// since this was decided. The entry is deleted by the caller. A release that
+// looked just before this is written is made up for after it.
+func (t *Topics) hold(b *queue.Batch, e channels.Entry, r *deliveryRecord) error {
+	p, rev, err := get[Publish](t.store, e.ID.Shard(), publishKey(e.ID))
+	if err != nil {
+		return err
+	}
+	b.Expect(publishKey(e.ID), rev)
+	b.After(func() { t.noteClosed(e.ID) })
+	if p.Control == Paused || t.maySendAgain(&p, e) {
+		return t.move(b, e.ID, r, cmdHold)
+	}
+	b.Send(channels.QueueName(r.Account, p.Lane), queue.Message{ID: e.ID, Group: r.Group})
+	return t.move(b, e.ID, r, cmdGiveBack)
 }
 
 // requeue makes the entry visible again: later, or, given back, at once.

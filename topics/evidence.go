@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -28,6 +29,11 @@ type Evidence struct {
 func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err error) {
 	for {
 		applied, err = t.observe(ctx, ev)
+		if errors.Is(err, errStillSending) {
+			if err = t.awaitOutcome(ctx, ev.Delivery); err == nil {
+				continue
+			}
+		}
 		if !errors.Is(err, queue.ErrConflict) {
 			return applied, err
 		}
@@ -48,6 +54,9 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 	}
 	if ev.Try != r.Try || (ev.Account != "" && ev.Account != r.Account) || !evidenceRaises(r.State, ev.State) {
 		return false, nil
+	}
+	if r.State == Sending && ev.State == Failed && ev.Err != nil && t.again(&r, ev.Err) {
+		return false, errStillSending
 	}
 	b := &queue.Batch{}
 	b.Expect(key, rev)
@@ -72,9 +81,33 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 	return err == nil, err
 }
 
+// errStillSending: the provider's word that asks for another attempt came
+// before the worker had noted the end of this one. Its entry is the worker's.
+var errStillSending = errors.New("the attempt is still under way")
+
+// outcomePatience is how long evidence waits for the worker.
+const outcomePatience = 10 * time.Second
+
+// awaitOutcome waits for a delivery's record to change.
+func (t *Topics) awaitOutcome(ctx context.Context, id queue.ID) error {
+	changed, stop := t.store.Watch(id.Shard(), deliveryKey(id))
+	defer stop()
+	if r, _, err := get[deliveryRecord](t.store, id.Shard(), deliveryKey(id)); err != nil || r.State != Sending {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, outcomePatience)
+	defer cancel()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("delivery %s: %w: %w", DeliveryName(id), errStillSending, ctx.Err())
+	}
+}
+
 // again tells whether a delivery that a provider reports failed is tried anew.
 func (t *Topics) again(r *deliveryRecord, err *channels.Error) bool {
-	if r.State != Sent && r.State != Uncertain {
+	if r.State != Sent && r.State != Uncertain && r.State != Sending {
 		return false
 	}
 	return (err.Kind == channels.Temporary || err.Kind == channels.Throttled) && r.Try < max(err.MaxTries, 1)
@@ -113,7 +146,7 @@ func (t *Topics) unsure(b *queue.Batch, e channels.Entry, r *deliveryRecord) err
 	case DropUncertain:
 		wait = 0
 	}
-	b.Send(uncertainQueue, queue.Message{ID: e.ID, Group: r.Protocol, At: t.store.Now().Add(wait)})
+	b.Send(uncertainQueue, queue.Message{ID: e.ID, Group: r.Protocol, At: t.store.Now().Add(wait), Body: strconv.AppendInt(nil, int64(r.Try), 10)})
 	return nil
 }
 
@@ -131,8 +164,8 @@ func (t *Topics) onUncertain(id queue.ID, protocol string) OnUncertain {
 func (t *Topics) settleUncertain(ctx context.Context, m queue.Received) error {
 	key := deliveryKey(m.ID)
 	r, rev, err := get[deliveryRecord](t.store, m.ID.Shard(), key)
-	if errors.Is(err, ErrNotFound) || (err == nil && r.State != Uncertain) {
-		return t.discard(ctx, m)
+	if errors.Is(err, ErrNotFound) || (err == nil && (r.State != Uncertain || string(m.Body) != strconv.Itoa(r.Try))) {
+		return t.discard(ctx, m) // settled, or the timer of an earlier try
 	}
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 // scheduled publishes, settles uncertain deliveries, redrives, completes
 // publishes, publishes events and audits. It returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
-	if err := t.finishRelease(ctx); err != nil {
+	if err := t.releaseStranded(ctx); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -47,8 +47,11 @@ func (t *Topics) work(ctx context.Context, name string, do func(context.Context,
 		}
 		for _, r := range batch {
 			err := do(ctx, r)
+			if errors.Is(err, queue.ErrConflict) { // what it works on moved at the same moment: look again
+				err = t.later(ctx, r, 0)
+			}
 			switch {
-			case err == nil, errors.Is(err, queue.ErrConflict), errors.Is(err, queue.ErrStaleHandle):
+			case err == nil, errors.Is(err, queue.ErrStaleHandle):
 			case errors.Is(err, queue.ErrStoreFailed), errors.Is(err, queue.ErrClosed), ctx.Err() != nil:
 				return err
 			default:

@@ -310,7 +310,9 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 		if _, err := t.store.Queue(s.Endpoint); err != nil {
 			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), "no_queue", t.store.Now().UTC()
 			t.addCause(b, &r, id)
-			t.emitFailed(b, p, id, &r)
+			if p.failed++; p.failed <= eventsOfFailures {
+				t.emitFailed(b, p, id, &r)
+			}
 		} else {
 			r.State = Delivered
 			t.intoQueue(b, p, c, s, id)

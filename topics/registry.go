@@ -35,6 +35,12 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 		return topic, err
 	}
 	old, _, err := get[Topic](t.store, queue.Registry, key)
+	if errors.Is(err, ErrNotFound) || old.Deleting { // its end comes first
+		if err := t.deleteTopic(ctx, o, topic.Name); err != nil {
+			return Topic{}, err
+		}
+		return t.CreateTopic(ctx, o, topic)
+	}
 	if err != nil {
 		return Topic{}, err
 	}
@@ -46,14 +52,20 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 
 // Topic looks a topic up.
 func (t *Topics) Topic(o Owner, name string) (Topic, error) {
-	if name == EventsTopic {
-		return Topic{Name: EventsTopic, DisplayName: "Status events"}, nil
-	}
-	topic, _, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
-	if errors.Is(err, ErrNotFound) {
-		return Topic{}, fmt.Errorf("topic %q: %w", name, ErrNotFound)
-	}
+	topic, _, err := t.topic(o, name)
 	return topic, err
+}
+
+// topic reads a topic and its revision. One that is being deleted is not found.
+func (t *Topics) topic(o Owner, name string) (Topic, uint64, error) {
+	if name == EventsTopic {
+		return Topic{Name: EventsTopic, DisplayName: "Status events"}, 0, nil
+	}
+	topic, rev, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
+	if errors.Is(err, ErrNotFound) || topic.Deleting {
+		return Topic{}, rev, fmt.Errorf("topic %q: %w", name, ErrNotFound)
+	}
+	return topic, rev, err
 }
 
 // Topics lists topics in order of name, those behind after, at most limit.
@@ -73,7 +85,9 @@ func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
 		if bad = json.Unmarshal(r.Value, &v); bad != nil {
 			return false
 		}
-		out = append(out, v)
+		if topic, ok := any(v).(Topic); !ok || !topic.Deleting {
+			out = append(out, v)
+		}
 		return len(out) < limit
 	})
 	return out, errors.Join(err, bad)
@@ -85,11 +99,28 @@ func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
 	if err := checkNotReserved("topic", name); err != nil {
 		return err
 	}
-	if _, err := t.Topic(o, name); err != nil {
+	// The mark comes first: from then on nobody subscribes.
+	topic, rev, err := t.topic(o, name)
+	if err != nil {
 		return err
 	}
+	topic.Deleting = true
+	b := &queue.Batch{}
+	b.Expect(topicKey(o, name), rev)
+	put(b, topicKey(o, name), topic)
+	if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
+		if errors.Is(err, queue.ErrConflict) {
+			return t.DeleteTopic(ctx, o, name) // changed at the same moment
+		}
+		return err
+	}
+	return t.deleteTopic(ctx, o, name)
+}
+
+// deleteTopic removes a topic that is marked, and what is left of it.
+func (t *Topics) deleteTopic(ctx context.Context, o Owner, name string) error {
 	for {
-		subs, err := t.Subscriptions(o, name, queue.ID{}, 500)
+		subs, err := list[Subscription](t, subscriptionsPrefix(o, name), nil, 500)
 		if err != nil {
 			return err
 		}
@@ -113,37 +144,44 @@ func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
 // returned with its first subscription; a disabled one is enabled again.
 // Durable on return.
 func (t *Topics) Subscribe(ctx context.Context, o Owner, s Subscription) (Subscription, error) {
-	if _, err := t.Topic(o, s.Topic); err != nil {
-		return s, err
-	}
 	for {
-		w := subscribing{Topics: t, owner: o}
-		made, err := w.add(s)
-		if err != nil || w.b.Len() == 0 {
+		made, err := t.subscribe(ctx, o, s)
+		if !errors.Is(err, queue.ErrConflict) { // subscribed or deleted at the same moment
 			return made, err
 		}
-		_, err = t.store.Commit(ctx, queue.Registry, &w.b)
-		if errors.Is(err, queue.ErrConflict) {
-			continue // subscribed at the same moment
-		}
+	}
+}
+
+func (t *Topics) subscribe(ctx context.Context, o Owner, s Subscription) (Subscription, error) {
+	w := subscribing{Topics: t, owner: o}
+	if err := w.expectTopic(s.Topic); err != nil {
+		return s, err
+	}
+	made, err := w.add(s)
+	if err != nil || !w.some {
 		return made, err
 	}
+	_, err = t.store.Commit(ctx, queue.Registry, &w.b)
+	return made, err
 }
 
 // SubscribeAll is Subscribe for many of one topic: the good ones are made in
 // one write, whatever the others are. Errs has what was wrong with each; err is
 // the store's word on all that are not made.
 func (t *Topics) SubscribeAll(ctx context.Context, o Owner, topic string, all []Subscription) (made []Subscription, errs []error, err error) {
-	if _, err := t.Topic(o, topic); err != nil {
-		return nil, nil, err
-	}
 	made, errs = make([]Subscription, len(all)), make([]error, len(all))
 	w := subscribing{Topics: t, owner: o, added: map[string]Subscription{}}
+	if err := w.expectTopic(topic); err != nil {
+		return nil, nil, err
+	}
 	for i, s := range all {
 		s.Topic = topic
 		made[i], errs[i] = w.add(s)
+		if errors.Is(errs[i], queue.ErrConflict) { // deleted at the same moment
+			made[i], errs[i] = t.Subscribe(ctx, o, s)
+		}
 	}
-	if w.b.Len() == 0 {
+	if !w.some {
 		return made, errs, nil
 	}
 	_, err = t.store.Commit(ctx, queue.Registry, &w.b)
@@ -166,7 +204,15 @@ type subscribing struct {
 	*Topics
 	owner Owner
 	b     queue.Batch
+	some  bool                    // there is something to write
 	added map[string]Subscription // by unique key; nil if there is only one
+}
+
+// expectTopic has the write fail if the topic is deleted meanwhile.
+func (w *subscribing) expectTopic(name string) error {
+	_, rev, err := w.topic(w.owner, name)
+	w.b.Expect(topicKey(w.owner, name), rev)
+	return err
 }
 
 // add checks a subscription and adds its writes, unless it is there already.
@@ -190,6 +236,7 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 	case errors.Is(err, ErrNotFound):
 		err = nil
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
+		w.some = true
 		w.b.Expect(unique, 0)
 		put(&w.b, unique, s.ID)
 		put(&w.b, subscriptionTopicKey(w.owner, s.ID), s.Topic)
@@ -203,11 +250,17 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 
 // again is the subscription an endpoint has; one that was disabled is enabled.
 func (w *subscribing) again(topic string, id queue.ID) (Subscription, error) {
-	first, _, err := get[Subscription](w.store, queue.Registry, subscriptionKey(w.owner, topic, id))
+	key := subscriptionKey(w.owner, topic, id)
+	first, rev, err := get[Subscription](w.store, queue.Registry, key)
+	if errors.Is(err, ErrNotFound) { // deleted at the same moment
+		return first, queue.ErrConflict
+	}
 	if err == nil && first.Disabled != "" {
+		w.some = true
+		w.b.Expect(key, rev)
 		first.Disabled = ""
 		first.Created = w.store.Now().UTC() // registered anew: newer than the evidence against it
-		put(&w.b, subscriptionKey(w.owner, topic, id), first)
+		put(&w.b, key, first)
 	}
 	return first, err
 }

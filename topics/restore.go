@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -99,44 +100,70 @@ func (t *Topics) ReleaseRestored(ctx context.Context) (released int, err error) 
 		}
 		t.restored.Store(&r)
 	}
-	return t.releaseAll(ctx)
-}
-
-// finishRelease goes on with a release that another process began.
-func (t *Topics) finishRelease(ctx context.Context) error {
-	t.releasing.Lock()
-	defer t.releasing.Unlock()
-	_, err := t.releaseAll(ctx)
-	return err
-}
-
-// releaseAll queues what is held again, if a release asks for it.
-func (t *Topics) releaseAll(ctx context.Context) (released int, err error) {
-	r, rev, err := get[restoration](t.store, queue.Registry, restorationKey)
-	if errors.Is(err, ErrNotFound) || (err == nil && (!r.Released || r.Done)) {
-		return 0, nil
-	}
+	released, err = t.releaseHeld(ctx)
 	if err != nil {
-		return 0, err
+		return released, err
 	}
-	var open []queue.ID
-	if err := t.eachOpen(func(id queue.ID) { open = append(open, id) }); err != nil {
-		return 0, err
-	}
-	for _, id := range open {
-		p, _, err := get[Publish](t.store, id.Shard(), publishKey(id))
-		if errors.Is(err, ErrNotFound) || (err == nil && p.Control == Paused) {
-			continue
-		}
-		if err != nil {
-			return released, err
-		}
-		n, err := t.release(ctx, p)
-		released += n
-		if err != nil {
-			return released, err
-		}
+	r, rev, err = get[restoration](t.store, queue.Registry, restorationKey)
+	if err != nil {
+		return released, err
 	}
 	r.Done = true
 	return released, t.putRestoration(ctx, r, rev)
+}
+
+// releaseStranded goes on with releases that another process began: of a
+// resumed or cancelled publish, or of a restored store.
+func (t *Topics) releaseStranded(ctx context.Context) error {
+	t.releasing.Lock()
+	defer t.releasing.Unlock()
+	_, err := t.releaseHeld(ctx)
+	return err
+}
+
+// releaseHeld queues every held delivery again that nothing holds any more, or
+// cancels it with its publish.
+func (t *Topics) releaseHeld(ctx context.Context) (released int, err error) {
+	for shard := range t.store.Shards() {
+		var after []byte
+		for {
+			id, err := t.nextHeld(shard, after)
+			if err != nil {
+				return released, err
+			}
+			if id.IsZero() {
+				break
+			}
+			n, err := t.releaseIfFree(ctx, id)
+			released += n
+			if err != nil {
+				return released, err
+			}
+			after = heldKey(id.WithOrdinal(math.MaxUint32))
+		}
+	}
+	return released, nil
+}
+
+// nextHeld is the publish of the first held delivery behind a key; zero if
+// there is none.
+func (t *Topics) nextHeld(shard int, after []byte) (id queue.ID, err error) {
+	err = t.store.Scan(shard, []byte{'h'}, after, func(r queue.Record) bool {
+		copy(id[:], r.Key[1:])
+		return false
+	})
+	return id, err
+}
+
+func (t *Topics) releaseIfFree(ctx context.Context, id queue.ID) (released int, err error) {
+	p, _, err := get[Publish](t.store, id.Shard(), publishKey(id))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case p.Control == Paused, p.Control == Running && t.maySendAgain(&p, channels.Entry{}):
+		return 0, nil
+	}
+	return t.release(ctx, p)
 }

@@ -17,6 +17,8 @@ type Topic struct {
 	// Attributes are text of a face, which alone knows what they mean.
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Created    time.Time         `json:"created"`
+	// Deleting: its subscriptions are being removed, then it is.
+	Deleting bool `json:"deleting,omitempty"`
 }
 
 // OnUncertain says what becomes of a delivery whose answer was lost. The
@@ -172,6 +174,8 @@ type Publish struct {
 	Cursor []byte `json:"cursor,omitempty"`
 	// Next is the ordinal of the next delivery.
 	Next uint32 `json:"next"`
+
+	failed int // of the deliveries added by the batch being made
 	// Key is the record of its Idempotency-Key, if it came with one.
 	Key []byte `json:"key,omitempty"`
 }
