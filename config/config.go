@@ -27,7 +27,8 @@ type Config struct {
 	Idempotency  Idempotency   `yaml:"idempotency" doc:"repeated requests"`
 	Egress       Egress        `yaml:"egress" doc:"where outgoing requests may go"`
 	Guard        Guard         `yaml:"guard" doc:"recipient guard, for staging"`
-	Keys         []Key         `yaml:"keys" doc:"API keys; without any, only loopback is served"`
+	Keys         []Key         `yaml:"keys" doc:"API keys of the native API; without any key, of AWS's neither, only loopback is served"`
+	AWS          AWS           `yaml:"aws" doc:"the AWS faces: SQS and SNS"`
 	Accounts     []Account     `yaml:"accounts" doc:"the providers' accounts deliveries go through"`
 }
 
@@ -49,7 +50,7 @@ type Store struct {
 // Limits bound requests.
 type Limits struct {
 	Message Size `yaml:"message" min:"1KiB" max:"64MiB" doc:"most bytes of a message's content"`
-	Request Size `yaml:"request" min:"1KiB" max:"128MiB" doc:"most bytes of a request's body"`
+	Request Size `yaml:"request" min:"1KiB" max:"128MiB" doc:"most bytes of a request's body; twice as many on the AWS faces, whose forms write a byte as up to three"`
 	Import  Size `yaml:"import" min:"1KiB" max:"1TiB" doc:"most bytes of one import of subscriptions"`
 }
 
@@ -92,6 +93,28 @@ type Key struct {
 
 func (k *Key) defaults() { k.Account = "000000000000" }
 
+// Keyless tells that there is no key of either kind: everybody on this machine
+// may do everything, and nobody else anything.
+func (c Config) Keyless() bool { return len(c.Keys) == 0 && len(c.AWS.AccessKeys) == 0 }
+
+// AWS is about the AWS faces.
+type AWS struct {
+	Region         string      `yaml:"region" form:"region" required:"" doc:"region of requests that are not signed"`
+	RecreateAtOnce bool        `yaml:"recreate_at_once" doc:"a queue's name may be used again at once after its deletion, not only after 60 seconds as at AWS"`
+	PurgeAtOnce    bool        `yaml:"purge_at_once" doc:"a queue may be purged again within 60 seconds, other than at AWS"`
+	AccessKeys     []AccessKey `yaml:"access_keys" doc:"access keys requests must be signed with"`
+}
+
+// AccessKey is what an AWS SDK signs its requests with.
+type AccessKey struct {
+	Name    string `yaml:"name" form:"name" required:"" doc:"name of the key in this configuration"`
+	ID      string `yaml:"id" form:"access-key" required:"" doc:"access key id"`
+	Secret  Secret `yaml:"secret" required:"" doc:"secret access key"`
+	Account string `yaml:"account" form:"owner" required:"" doc:"account number (12 digits) whose queues and topics the key sees"`
+}
+
+func (k *AccessKey) defaults() { k.Account = "000000000000" }
+
 // Default is the configuration without any file.
 func Default() Config {
 	return Config{
@@ -105,5 +128,6 @@ func Default() Config {
 		Fanout:       Fanout{Matches: 64, Candidates: 1000, Chunk: 1000, Ahead: 5000},
 		Ledger:       Ledger{Retention: 7 * 24 * time.Hour},
 		Idempotency:  Idempotency{TTL: 24 * time.Hour},
+		AWS:          AWS{Region: "us-east-1"},
 	}
 }

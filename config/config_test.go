@@ -164,7 +164,7 @@ fanfare.yaml:26:5: accounts[2].twilio: needs auth_token, or api_key and api_secr
 fanfare.yaml:26:5: accounts[2].twilio: needs either from or messaging_service_sid
 fanfare.yaml:27:13: accounts[2].twilio.from: must be a single value
 fanfare.yaml:28:5: accounts[3]: must be a section of keys
-fanfare.yaml:29:1: extra: unknown key; there are listen, admin_listen, data, public_url, drain_timeout, error_book, log, store, limits, fanout, ledger, idempotency, egress, guard, keys, accounts`, problems)
+fanfare.yaml:29:1: extra: unknown key; there are listen, admin_listen, data, public_url, drain_timeout, error_book, log, store, limits, fanout, ledger, idempotency, egress, guard, keys, aws, accounts`, problems)
 }
 
 func TestAccountProblems(t *testing.T) {
@@ -209,6 +209,32 @@ func TestRelations(t *testing.T) {
 	}
 	_, problems := load(t, "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\n")
 	require.Empty(t, problems)
+}
+
+func TestAWS(t *testing.T) {
+	t.Parallel()
+	require.True(t, config.Default().Keyless())
+	path := file(t, "aws:\n  region: eu-west-1\n  purge_at_once: true\n  access_keys:\n    - {name: a, id: AKIA0000, secret_file: secret}\n")
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), "secret"), []byte("s1\n"), 0o600))
+	c, err := config.Load(path, []string{
+		"FANFARE_AWS_RECREATE_AT_ONCE=true", "FANFARE_AWS_ACCESS_KEYS_SHOP_1_ID=AKIA0001",
+		"FANFARE_AWS_ACCESS_KEYS_SHOP_1_SECRET=s2", "FANFARE_AWS_ACCESS_KEYS_SHOP_1_ACCOUNT=123456789012",
+	}, nil)
+	require.NoError(t, err)
+	require.Equal(t, config.AWS{Region: "eu-west-1", RecreateAtOnce: true, PurgeAtOnce: true, AccessKeys: []config.AccessKey{
+		{Name: "a", ID: "AKIA0000", Secret: "s1", Account: "000000000000"},
+		{Name: "shop-1", ID: "AKIA0001", Secret: "s2", Account: "123456789012"},
+	}}, c.AWS)
+	require.False(t, c.Keyless())
+	require.NotContains(t, c.Redacted(), "s2")
+
+	_, problems := load(t, "aws:\n  region: EU\n  access_keys:\n    - {name: a, id: a/b, account: 1}\n    - {name: a, id: AKIA0, secret: s}\n    - {name: b, id: AKIA0, secret: s}\n")
+	require.Equal(t, `fanfare.yaml:2:11: aws.region: must be 1 to 32 of a-z, 0-9 and -, such as us-east-1, not "EU"
+fanfare.yaml:4:8: aws.access_keys[0].secret: is required
+fanfare.yaml:4:21: aws.access_keys[0].id: must be 3 to 128 letters, digits, _ and -, not "a/b"
+fanfare.yaml:4:35: aws.access_keys[0].account: must be an account number of 12 digits, not "1"
+fanfare.yaml:5:14: aws.access_keys[1].name: "a" is the name of aws.access_keys[0] already
+fanfare.yaml:6:21: aws.access_keys[2].id: "AKIA0" is the id of aws.access_keys[1] already`, problems)
 }
 
 func TestBrokenFiles(t *testing.T) {

@@ -15,7 +15,8 @@ const prefix = "FANFARE"
 // FANFARE_STORE_MIN_FREE, a list is separated by commas, and an empty variable
 // counts as none. An account is FANFARE_ACCOUNTS_NAME_…, with the keys of its
 // block right there (FANFARE_ACCOUNTS_MAIN_AUTH_TOKEN); one that is not in the
-// file is created by its …_PROVIDER, an API key by its …_HASH.
+// file is created by its …_PROVIDER, an API key by its …_HASH, an access key by
+// its …_ID.
 func (l *loader) environment(env []string, c *Config) {
 	e := envReader{l, map[string]string{}}
 	for _, line := range env {
@@ -95,7 +96,7 @@ func (e envReader) block(account reflect.Value, f field, key, name string) {
 	}
 }
 
-// elements are accounts or API keys. Both begin with their name, and the
+// elements are accounts or keys. All begin with their name, and the
 // second field says that there is one.
 func (e envReader) elements(v reflect.Value, key, name string) {
 	known := map[string]bool{}

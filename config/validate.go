@@ -19,15 +19,17 @@ var forms = map[string]struct {
 	want string
 	ok   func(string) bool
 }{
-	"address": {"host:port such as 127.0.0.1:8080", isAddress},
-	"url":     {"an http or https URL without user, query and fragment", isURL},
-	"cidr":    {"a network such as 10.0.0.0/8", isNetwork},
-	"name":    {"1 to 64 of a-z, 0-9 and -", regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString},
-	"hash":    {"sha256: and 64 hexadecimal digits", regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString},
-	"owner":   {"an account number of 12 digits", regexp.MustCompile(`^[0-9]{12}$`).MatchString},
-	"mail":    {"a mail address", func(s string) bool { _, err := mail.ParseAddress(s); return err == nil }},
-	"pem":     {"PEM text: -----BEGIN …", func(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "-----BEGIN ") }},
-	"pattern": {"1 to 256 characters without spaces", isPattern},
+	"address":    {"host:port such as 127.0.0.1:8080", isAddress},
+	"url":        {"an http or https URL without user, query and fragment", isURL},
+	"cidr":       {"a network such as 10.0.0.0/8", isNetwork},
+	"name":       {"1 to 64 of a-z, 0-9 and -", regexp.MustCompile(`^[a-z0-9-]{1,64}$`).MatchString},
+	"hash":       {"sha256: and 64 hexadecimal digits", regexp.MustCompile(`^sha256:[0-9a-f]{64}$`).MatchString},
+	"owner":      {"an account number of 12 digits", regexp.MustCompile(`^[0-9]{12}$`).MatchString},
+	"region":     {"1 to 32 of a-z, 0-9 and -, such as us-east-1", regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString},
+	"access-key": {"3 to 128 letters, digits, _ and -", regexp.MustCompile(`^[A-Za-z0-9_-]{3,128}$`).MatchString},
+	"mail":       {"a mail address", func(s string) bool { _, err := mail.ParseAddress(s); return err == nil }},
+	"pem":        {"PEM text: -----BEGIN …", func(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "-----BEGIN ") }},
+	"pattern":    {"1 to 256 characters without spaces", isPattern},
 }
 
 func isAddress(s string) bool {
@@ -159,18 +161,21 @@ func (ch *checker) relations(c Config) {
 			ch.fail("guard.redirect."+protocol, "is required")
 		}
 	}
-	unique(ch, "keys", c.Keys, func(k Key) string { return k.Name })
-	unique(ch, "accounts", c.Accounts, func(a Account) string { return a.Name })
+	unique(ch, "keys", "name", c.Keys, func(k Key) string { return k.Name })
+	unique(ch, "accounts", "name", c.Accounts, func(a Account) string { return a.Name })
+	unique(ch, "aws.access_keys", "name", c.AWS.AccessKeys, func(k AccessKey) string { return k.Name })
+	unique(ch, "aws.access_keys", "id", c.AWS.AccessKeys, func(k AccessKey) string { return k.ID })
 }
 
-func unique[T any](ch *checker, key string, list []T, name func(T) string) {
+// unique checks that no two elements have the same in a field.
+func unique[T any](ch *checker, key, field string, list []T, value func(T) string) {
 	first := map[string]int{}
 	for i, e := range list {
-		if before, taken := first[name(e)]; taken {
-			ch.fail(fmt.Sprintf("%s[%d].name", key, i), "%q is the name of %s[%d] already", name(e), key, before)
+		if before, taken := first[value(e)]; taken {
+			ch.fail(fmt.Sprintf("%s[%d].%s", key, i, field), "%q is the %s of %s[%d] already", value(e), field, key, before)
 			continue
 		}
-		first[name(e)] = i
+		first[value(e)] = i
 	}
 }
 

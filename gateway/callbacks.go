@@ -81,14 +81,20 @@ func signature(err error) error {
 	return fmt.Errorf("%w: %w", callback.ErrUnreadable, err)
 }
 
-// owners are all whose topics this gateway knows.
+// owners are all whose topics this gateway knows: the accounts of all keys, in
+// the native API's region and in that of the AWS faces.
 func owners(cfg config.Config) []topics.Owner {
-	all := []topics.Owner{topics.DefaultOwner}
+	accounts := []string{topics.DefaultOwner.Account}
 	for _, k := range cfg.Keys {
-		o := topics.Owner{Account: k.Account, Region: topics.DefaultOwner.Region}
-		if !slices.Contains(all, o) {
-			all = append(all, o)
-		}
+		accounts = append(accounts, k.Account)
+	}
+	for _, k := range cfg.AWS.AccessKeys {
+		accounts = append(accounts, k.Account)
+	}
+	slices.Sort(accounts)
+	var all []topics.Owner
+	for _, account := range slices.Compact(accounts) {
+		all = append(all, topics.Owner{Account: account, Region: topics.DefaultOwner.Region}, topics.Owner{Account: account, Region: cfg.AWS.Region})
 	}
 	return all
 }

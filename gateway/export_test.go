@@ -1,6 +1,13 @@
 package gateway
 
-import "github.com/fanfare-gateway/fanfare/queue"
+import (
+	"github.com/fanfare-gateway/fanfare/config"
+	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// Owners are those a STOP is noted for.
+func Owners(cfg config.Config) []topics.Owner { return owners(cfg) }
 
 // ChangeStore lets a test give the store a broken disk.
 func (o *Options) ChangeStore(change func(*queue.Options)) { o.store = change }

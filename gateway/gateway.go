@@ -21,6 +21,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/gateway/callback"
 	"github.com/fanfare-gateway/fanfare/gateway/rest"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -49,6 +50,7 @@ type Gateway struct {
 	topics   *topics.Topics
 	links    *callback.Links
 	maker    *maker // of the accounts as they are
+	aws      []awswire.Service
 	registry *prometheus.Registry
 	metrics  *metrics
 
@@ -99,8 +101,8 @@ func (g *Gateway) listen() (err error) {
 	if g.admin, err = net.Listen("tcp", g.opts.Config.AdminListen); err != nil {
 		return fmt.Errorf("admin_listen: %w", err)
 	}
-	if len(g.opts.Config.Keys) == 0 && !g.public.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		return fmt.Errorf("listen: %s is not a loopback address, and without any API key (keys) only loopback is served", g.public.Addr())
+	if g.opts.Config.Keyless() && !g.public.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		return fmt.Errorf("listen: %s is not a loopback address, and without any key (keys, aws.access_keys) only loopback is served", g.public.Addr())
 	}
 	return nil
 }
@@ -113,6 +115,7 @@ func (g *Gateway) adjusted(cfg config.Config) config.Config {
 	cfg.Accounts = SandboxAccounts(g.opts.Sandbox)
 	cfg.Egress.Allow = []string{"127.0.0.0/8"}
 	cfg.PublicURL = g.URL()
+	cfg.AWS.RecreateAtOnce, cfg.AWS.PurgeAtOnce = true, true
 	return cfg
 }
 
@@ -147,6 +150,7 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 		return err
 	}
 	g.pool.SetDesk(g.topics)
+	g.aws = g.awsServices(cfg.AWS)
 	g.collect()
 	return nil
 }
@@ -205,9 +209,10 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	mux.Handle("/u/", back)
 	api := rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
-		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log,
+		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log, Locked: !cfg.Keyless(),
 	})
-	mux.Handle("/", api)
+	mux.Handle("/v1/", api)
+	mux.Handle("/", awsOr(g.awsHandler(cfg), api))
 	mux.Handle(rest.PublishRoute, g.metrics.countRequests("native", api))
 	var h http.Handler = mux
 	g.api.Store(&h)

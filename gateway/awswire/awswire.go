@@ -122,13 +122,20 @@ func New(o Options) *Handler {
 
 // ServeHTTP answers one call.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
-	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: requestID()}
+	r := newRequest(hr)
 	s, out, err := h.serve(w, hr, r)
 	if err != nil {
 		h.fail(w, r, s, err)
 		return
 	}
 	h.answer(w, r, s, out)
+}
+
+// Refuse answers a request with an error, without running or reading it.
+func (h *Handler) Refuse(w http.ResponseWriter, hr *http.Request, err *Error) {
+	r := newRequest(hr)
+	s, _, _ := h.find(r)
+	h.fail(w, r, s, err)
 }
 
 // serve runs a request's action. It says in which service's manner to answer.

@@ -10,7 +10,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -36,12 +38,18 @@ func mediaType(r *http.Request) string {
 	return kind
 }
 
-// read takes the request apart. After an error it holds what names its action.
-func (r *Request) read(w http.ResponseWriter, hr *http.Request, most int64) error {
+// newRequest is a request as far as it can be told without its body.
+func newRequest(hr *http.Request) *Request {
+	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: requestID()}
 	if target := hr.Header.Get("X-Amz-Target"); target != "" {
 		r.Protocol = JSON
 		r.target, r.Action, _ = strings.Cut(target, ".")
 	}
+	return r
+}
+
+// read takes the request apart.
+func (r *Request) read(w http.ResponseWriter, hr *http.Request, most int64) error {
 	var err error
 	if r.body, err = readBody(w, hr, most); err != nil {
 		return err
@@ -83,10 +91,43 @@ func (r *Request) checkJSON(hr *http.Request) error {
 			Message: "The Content-Type must be application/x-amz-json-1.0.",
 		}
 	}
-	if !utf8.Valid(r.body) {
+	if !utf8.Valid(r.body) || halfEscaped(r.body) {
 		return malformed("the body is not UTF-8")
 	}
 	return nil
+}
+
+// halfEscaped tells whether a JSON text has one half of a surrogate pair without
+// the other: encoding/json makes another character of it.
+func halfEscaped(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 || i+2 > len(text) {
+			return false
+		}
+		unit, ok := escapedUnit(text[i:])
+		switch {
+		case !ok: // another escape, or none at all
+			text = text[i+2:]
+		case !utf16.IsSurrogate(unit):
+			text = text[i+6:]
+		default:
+			low, _ := escapedUnit(text[i+6:])
+			if utf16.DecodeRune(unit, low) == utf8.RuneError {
+				return true
+			}
+			text = text[i+12:]
+		}
+	}
+}
+
+// escapedUnit reads an escape such as \u00e9 at the beginning of a text.
+func escapedUnit(text []byte) (unit rune, ok bool) {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(n), err == nil
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {

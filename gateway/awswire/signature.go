@@ -88,10 +88,10 @@ func (s *signature) readHeader(header string) (mechanism, credential string) {
 
 // headerDate is the date of a signed header: of X-Amz-Date, else of Date.
 func headerDate(h http.Header) string {
-	date := h.Get("X-Amz-Date")
-	if date == "" {
-		date = h.Get("Date")
+	if date := h.Get("X-Amz-Date"); date != "" {
+		return date
 	}
+	date := h.Get("Date")
 	if t, err := http.ParseTime(date); err == nil {
 		return t.UTC().Format(dateForm)
 	}

@@ -114,6 +114,10 @@ func TestBadInput(t *testing.T) {
 		"a fraction for a number":    {jsonCall("AmazonSQS.Echo", `{"DelaySeconds":1.5}`), 400, cannot, "DelaySeconds"},
 		"bad base64, json":           {jsonCall("AmazonSQS.Echo", `{"More":{"BinaryValue":"!"}}`), 400, cannot, "not a JSON object"},
 		"not UTF-8, json":            {jsonCall("AmazonSQS.Echo", "{\"MessageBody\":\"\xff\"}"), 400, cannot, "UTF-8"},
+		"half a pair":                {jsonCall("AmazonSQS.Echo", `{"MessageBody":"a\ud83d b"}`), 400, cannot, "UTF-8"},
+		"the other half":             {jsonCall("AmazonSQS.Echo", `{"MessageBody":"\\\ude00"}`), 400, cannot, "UTF-8"},
+		"two first halves":           {jsonCall("AmazonSQS.Echo", `{"MessageBody":"\ud83d\ud83d\ude00"}`), 400, cannot, "UTF-8"},
+		"an escape cut off":          {jsonCall("AmazonSQS.Echo", `{"MessageBody":"\`), 400, cannot, "not a JSON object"},
 		"deep json":                  {jsonCall("AmazonSQS.Echo", strings.Repeat(`{"x":`, 1<<18)), 400, cannot, "not a JSON object"},
 		"large json":                 {jsonCall("AmazonSQS.Echo", strings.Repeat(" ", 4<<20+1)), 413, "com.amazon.coral.service#RequestEntityTooLargeException", "4194304"},
 		"large form":                 {form("Action=Echo&MessageBody=" + strings.Repeat("x", 4<<20)), 413, "RequestEntityTooLarge", "4194304"},
@@ -134,6 +138,15 @@ func TestBadInput(t *testing.T) {
 			require.Contains(t, a.message, c.says)
 			require.NotEmpty(t, a.header.Get("X-Amzn-RequestId"))
 		})
+	}
+}
+
+func TestEscapesInJSON(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{`\ud83d\ude00\u00e9`: "😀é", `\\ud83d`: `\\ud83d`, `\n\"\u0000`: `\n\"\u0000`, `\uD83D\uDE00`: "😀"} {
+		a := do(t, open(), jsonCall("AmazonSQS.Echo", `{"MessageBody":"`+text+`"}`))
+		require.Equal(t, http.StatusOK, a.status, a.text)
+		require.Contains(t, a.text, `"MessageBody":"`+want+`"`)
 	}
 }
 

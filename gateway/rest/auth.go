@@ -68,9 +68,9 @@ func (a *api) guarded(next http.Handler) http.Handler {
 		c := caller{owner: topics.DefaultOwner, request: "req_" + rand.Text()}
 		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 		w.Header().Set("X-Request-Id", c.request)
-		if len(a.Keys) == 0 {
+		if len(a.Keys) == 0 && !a.Locked {
 			if why := Foreign(r); why != "" {
-				writeProblem(w, r, http.StatusForbidden, "loopback_only", "Without any API key configured only this machine is served: "+why+".")
+				writeProblem(w, r, http.StatusForbidden, "loopback_only", "Without any key configured only this machine is served: "+why+".")
 				return
 			}
 			c.scopes = []string{"admin"}
@@ -78,7 +78,11 @@ func (a *api) guarded(next http.Handler) http.Handler {
 			k, ok := a.key(r)
 			if !ok {
 				w.Header().Set("WWW-Authenticate", "Bearer")
-				writeProblem(w, r, http.StatusUnauthorized, "key", "Send a valid API key as Authorization: Bearer KEY.")
+				detail := "Send a valid API key as Authorization: Bearer KEY."
+				if len(a.Keys) == 0 {
+					detail = "There are access keys for the AWS faces, but no API key is configured (keys)."
+				}
+				writeProblem(w, r, http.StatusUnauthorized, "key", detail)
 				return
 			}
 			c.scopes, c.owner.Account = k.Scopes, k.Account

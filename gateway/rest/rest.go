@@ -34,6 +34,7 @@ type Options struct {
 	Store      *queue.Store
 	Pool       Pool
 	Keys       []Key // none: only loopback is served
+	Locked     bool  // without Keys, nobody is served
 	MaxMessage int   // most bytes of a request's body; default 2 MiB
 	MaxImport  int64 // most bytes of an import; default 1 GiB
 	Version    string

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/fanfare-gateway/fanfare/config"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/gateway/rest"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// awsServices are the AWS faces. They live as long as the store: a reload
+// changes who may use them, not what they do.
+func (g *Gateway) awsServices(config.AWS) []awswire.Service {
+	return nil
+}
+
+// awsHandler serves the AWS faces to who has an access key; to all of this
+// machine when there is no key of any kind; and with the sandbox to everybody,
+// whatever they sign with.
+func (g *Gateway) awsHandler(cfg config.Config) http.Handler {
+	keys := make(map[string]config.AccessKey, len(cfg.AWS.AccessKeys))
+	for _, k := range cfg.AWS.AccessKeys {
+		keys[k.ID] = k
+	}
+	h := awswire.New(awswire.Options{
+		Services: g.aws, MaxBody: 2 * int64(cfg.Limits.Request), Logger: g.log,
+		Verifier: awswire.Verifier{
+			Open: cfg.Keyless() || g.opts.Sandbox != nil, Account: topics.DefaultOwner.Account, Region: cfg.AWS.Region,
+			Secret: func(id string) (secret, account string, ok bool) {
+				k, ok := keys[id]
+				return string(k.Secret), k.Account, ok
+			},
+		},
+	})
+	if !cfg.Keyless() {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if why := rest.Foreign(r); why != "" {
+			h.Refuse(w, r, &awswire.Error{
+				Code: "AccessDenied", JSONCode: "com.amazon.coral.service#AccessDeniedException", Status: http.StatusForbidden,
+				Message: "Without any key configured only this machine is served: " + why + ".",
+			})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// awsOr hands the AWS protocols' requests to aws and all others to next.
+func awsOr(aws, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if awswire.Is(r) {
+			aws.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
