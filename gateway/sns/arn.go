@@ -11,18 +11,36 @@ import (
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
-func owner(r *awswire.Request) topics.Owner {
-	return topics.Owner{Account: r.Account, Region: r.Region}
+// names turns owners into regions of AWS and back: it is the region that stands
+// for the native API's, so that both see the same topics.
+type names string
+
+// in is the owner for an account and a region of AWS.
+func (n names) in(account, region string) topics.Owner {
+	if region == string(n) {
+		region = topics.DefaultOwner.Region
+	}
+	return topics.Owner{Account: account, Region: region}
 }
 
-// TopicARN is a topic's ARN.
-func TopicARN(o topics.Owner, name string) string {
-	return "arn:aws:sns:" + o.Region + ":" + o.Account + ":" + name
+func (n names) owner(r *awswire.Request) topics.Owner { return n.in(r.Account, r.Region) }
+
+// region is the region an owner is shown in.
+func (n names) region(o topics.Owner) string {
+	if o.Region == topics.DefaultOwner.Region {
+		return string(n)
+	}
+	return o.Region
 }
 
-// SubscriptionARN is a subscription's ARN.
-func SubscriptionARN(o topics.Owner, topic string, id queue.ID) string {
-	return TopicARN(o, topic) + ":" + id.String()
+// topicARN is a topic's ARN.
+func (n names) topicARN(o topics.Owner, name string) string {
+	return "arn:aws:sns:" + n.region(o) + ":" + o.Account + ":" + name
+}
+
+// subscriptionARN is a subscription's ARN.
+func (n names) subscriptionARN(o topics.Owner, topic string, id queue.ID) string {
+	return n.topicARN(o, topic) + ":" + id.String()
 }
 
 // elements takes an ARN apart; parameter is the one it came in.
@@ -40,9 +58,9 @@ func elements(parameter, arn string) ([]string, error) {
 // ownerOf is whose the thing of an ARN is. A caller reaches what is in the
 // region it signed for, and, unless Lax, in its own account.
 func (s *service) ownerOf(r *awswire.Request, parameter string, parts []string) (topics.Owner, error) {
-	o := topics.Owner{Account: parts[4], Region: parts[3]}
+	o := s.in(parts[4], parts[3])
 	switch {
-	case o.Region != r.Region:
+	case parts[3] != r.Region:
 		return o, invalid(parameter)
 	case o.Account != r.Account && !s.Lax:
 		return o, fault("AuthorizationError", http.StatusForbidden, fmt.Sprintf(

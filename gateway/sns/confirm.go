@@ -50,7 +50,7 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	if len(parts) != 6 || !unsigned(r) && parts[3] != r.Region {
 		return nil, invalid("Topic")
 	}
-	o := topics.Owner{Account: parts[4], Region: parts[3]}
+	o := s.in(parts[4], parts[3])
 	sub, err := s.pending(o, parts[5], in.Token)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 			attributes[keptLocked] = "true"
 		}
 	})
-	return &subscriptionOut{SubscriptionARN(o, sub.Topic, sub.ID)}, err
+	return &subscriptionOut{s.subscriptionARN(o, sub.Topic, sub.ID)}, err
 }
 
 // confirmed confirms a subscription that waits for it.
@@ -121,7 +121,7 @@ func (s *service) askToConfirm(ctx context.Context, o topics.Owner, sub topics.S
 // confirmation is the SubscriptionConfirmation of an http(s) endpoint.
 // https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
 func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.Time) topics.Override {
-	arn := TopicARN(o, sub.Topic)
+	arn := f.topicARN(o, sub.Topic)
 	e := envelope{
 		Type: confirmation, MessageID: uuid(), Token: confirmToken(sub), TopicArn: arn, Timestamp: timestamp(now),
 		Message: "You have chosen to subscribe to the topic " + arn + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
@@ -136,7 +136,7 @@ func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.T
 // confirmMail asks a person. The link leads to a page, because programs that
 // look at mail open every link.
 func (f *Form) confirmMail(o topics.Owner, sub *topics.Subscription) (subject, text string) {
-	arn := TopicARN(o, sub.Topic)
+	arn := f.topicARN(o, sub.Topic)
 	link := f.URL + PagePath + "?" + url.Values{"TopicArn": {arn}, "Token": {confirmToken(sub)}}.Encode()
 	return "Subscription confirmation", "You have chosen to subscribe to the topic:\n" + arn +
 		"\n\nTo confirm this subscription, open this link and press the button there:\n" + link +

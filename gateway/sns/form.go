@@ -26,17 +26,25 @@ type FormOptions struct {
 	// URL is the gateway's address, in which links begin.
 	URL    string
 	Signer Signer
+	// Region is Options.Region.
+	Region string
 	// Topic looks a topic up: its SignatureVersion counts.
 	Topic func(o topics.Owner, name string) (topics.Topic, error)
 }
 
 // Form gives messages the form SNS gives them.
-type Form struct{ FormOptions }
+type Form struct {
+	FormOptions
+	names
+}
 
 // NewForm makes a Form. Its Face is for topics.Options.Faces, named Face.
 func NewForm(o FormOptions) *Form {
 	o.URL = strings.TrimRight(o.URL, "/")
-	return &Form{o}
+	if o.Region == "" {
+		o.Region = defaultRegion
+	}
+	return &Form{o, names(o.Region)}
 }
 
 // envelope is a message of SNS to a machine.
@@ -106,7 +114,7 @@ func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscriptio
 	case topics.SQS, topics.HTTP, topics.HTTPS:
 		f.machine(d, &p, &s)
 	case topics.Lambda: // the channel makes SNS's event of these
-		d.Topic, d.Subscription, d.UnsubscribeURL = TopicARN(p.Owner, p.Topic), SubscriptionARN(p.Owner, p.Topic, s.ID), f.unsubscribeURL(&p, &s)
+		d.Topic, d.Subscription, d.UnsubscribeURL = f.topicARN(p.Owner, p.Topic), f.subscriptionARN(p.Owner, p.Topic, s.ID), f.unsubscribeURL(&p, &s)
 	case topics.Email:
 		if s.Attributes[keptProtocol] == emailJSON {
 			d.Content.Text, d.Content.HTML = string(f.notification(d, &p, &s)), ""
@@ -118,8 +126,8 @@ func (f *Form) machine(d *channels.Delivery, p *topics.Publish, s *topics.Subscr
 	d.Content.ContentType = textPlain
 	if s.Protocol != topics.SQS {
 		d.Content.Headers = map[string]string{
-			headerType: notification, headerID: p.ID.WithOrdinal(0).String(), headerTopic: TopicARN(p.Owner, p.Topic),
-			headerSubscription: SubscriptionARN(p.Owner, p.Topic, s.ID),
+			headerType: notification, headerID: p.ID.WithOrdinal(0).String(), headerTopic: f.topicARN(p.Owner, p.Topic),
+			headerSubscription: f.subscriptionARN(p.Owner, p.Topic, s.ID),
 		}
 		if s.Raw {
 			d.Content.Headers[headerRaw] = "true"
@@ -145,7 +153,7 @@ const (
 
 func (f *Form) notification(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) []byte {
 	e := envelope{
-		Type: notification, MessageID: p.ID.WithOrdinal(0).String(), TopicArn: TopicARN(p.Owner, p.Topic), Subject: d.Content.Subject,
+		Type: notification, MessageID: p.ID.WithOrdinal(0).String(), TopicArn: f.topicARN(p.Owner, p.Topic), Subject: d.Content.Subject,
 		Message: d.Content.Text, Timestamp: timestamp(p.Created), UnsubscribeURL: f.unsubscribeURL(p, s),
 	}
 	if isFIFO(p.Topic) {
@@ -166,7 +174,7 @@ func (f *Form) unsubscribeURL(p *topics.Publish, s *topics.Subscription) string 
 	if s.ID == (queue.ID{}) {
 		return ""
 	}
-	return f.link(url.Values{"Action": {"Unsubscribe"}, "SubscriptionArn": {SubscriptionARN(p.Owner, p.Topic, s.ID)}, "Token": {s.Token}})
+	return f.link(url.Values{"Action": {"Unsubscribe"}, "SubscriptionArn": {f.subscriptionARN(p.Owner, p.Topic, s.ID)}, "Token": {s.Token}})
 }
 
 // link is an action by GET that needs no signature.

@@ -3,11 +3,8 @@ package sns
 import (
 	_ "embed"
 	"html/template"
-	"log/slog"
 	"net/http"
 	"strings"
-
-	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 // PagePath is where Page is served.
@@ -27,9 +24,7 @@ type view struct {
 // Page is where the link in a confirmation mail leads: opened it changes
 // nothing, its button confirms.
 func Page(o Options) http.Handler {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.setDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodPost:
@@ -46,7 +41,7 @@ func (o *Options) page(r *http.Request) view {
 	if len(parts) != 6 {
 		return view{State: "broken"}
 	}
-	who := topics.Owner{Account: parts[4], Region: parts[3]}
+	who := names(o.Region).in(parts[4], parts[3])
 	sub, err := o.pending(who, parts[5], r.URL.Query().Get("Token"))
 	if err != nil {
 		return view{State: "broken"}

@@ -84,7 +84,7 @@ func (s *service) addPermission(ctx context.Context, r *awswire.Request, in *add
 	case len(in.ActionName) == 0:
 		return nil, missing("actionName")
 	}
-	added := statement{Sid: in.Label, Effect: "Allow", Resource: TopicARN(o, t.Name)}
+	added := statement{Sid: in.Label, Effect: "Allow", Resource: s.topicARN(o, t.Name)}
 	var actions, principals []string
 	for _, name := range in.ActionName {
 		if !slices.Contains(permissions, name) {
@@ -137,7 +137,7 @@ func (s *service) changePolicy(ctx context.Context, o topics.Owner, name string,
 	_, err := s.Topics.ChangeTopic(ctx, o, name, func(t *topics.Topic) error {
 		text := t.Attributes["Policy"]
 		if text == "" {
-			text = defaultPolicy(o, TopicARN(o, name))
+			text = defaultPolicy(o, s.topicARN(o, name))
 		}
 		var p policy
 		if json.Unmarshal([]byte(text), &p) != nil {

@@ -93,7 +93,7 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 	if arn == "" {
 		parameter, arn = "TargetArn", in.TargetArn
 	}
-	req := topics.Request{Owner: owner(r)}
+	req := topics.Request{Owner: s.owner(r)}
 	switch {
 	case in.PhoneNumber != "" && arn == "":
 		if !phoneNumber.MatchString(in.PhoneNumber) {
@@ -106,7 +106,7 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 	case in.PhoneNumber != "" || in.TopicArn != "" && in.TargetArn != "":
 		return req, invalid(parameter + " Reason: Only one of TopicArn, TargetArn and PhoneNumber may be given")
 	case parameter == "TargetArn" && strings.Contains(arn, ":endpoint/"):
-		account, token, err := platformEndpoint(req.Owner, arn)
+		account, token, err := s.platformEndpoint(req.Owner, arn)
 		if err != nil {
 			return req, invalid("TargetArn Reason: No endpoint found for the target arn specified")
 		}

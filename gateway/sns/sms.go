@@ -55,7 +55,7 @@ func (s *service) setSMSAttributes(ctx context.Context, r *awswire.Request, in *
 			return nil, invalid(name + " Reason: value is invalid")
 		}
 	}
-	key := smsKey(owner(r))
+	key := smsKey(s.owner(r))
 	for {
 		all, revision, err := read[map[string]string](s.Store, key)
 		if err != nil {
@@ -88,7 +88,7 @@ type smsAttributesOut struct {
 }
 
 func (s *service) getSMSAttributes(_ context.Context, r *awswire.Request, in *getSMSAttributesIn) (*smsAttributesOut, error) {
-	all, _, err := read[map[string]string](s.Store, smsKey(owner(r)))
+	all, _, err := read[map[string]string](s.Store, smsKey(s.owner(r)))
 	out := &smsAttributesOut{map[string]string{}}
 	for name, value := range all {
 		if len(in.Attributes) == 0 || slices.Contains(in.Attributes, name) {
@@ -124,7 +124,7 @@ func (s *service) isOptedOut(_ context.Context, r *awswire.Request, in *phoneIn)
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	_, err := s.Topics.Suppression(owner(r), in.suppression())
+	_, err := s.Topics.Suppression(s.owner(r), in.suppression())
 	if errors.Is(err, topics.ErrNotFound) {
 		return &optedOutOut{false}, nil
 	}
@@ -148,7 +148,7 @@ func (s *service) listOptedOut(_ context.Context, r *awswire.Request, in *listOp
 	out := &listOptedOutOut{}
 	after := topics.Suppression{Protocol: topics.SMS, Endpoint: last}
 	for {
-		some, err := s.Topics.Suppressions(owner(r), &after, pageSize)
+		some, err := s.Topics.Suppressions(s.owner(r), &after, pageSize)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +181,7 @@ func (s *service) optIn(ctx context.Context, r *awswire.Request, in *phoneIn) (*
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	o := owner(r)
+	o := s.owner(r)
 	if _, err := s.Topics.Suppression(o, in.suppression()); errors.Is(err, topics.ErrNotFound) {
 		return &nothing{}, nil
 	} else if err != nil {

@@ -5,6 +5,8 @@
 //
 // An ARN arn:aws:sns:REGION:ACCOUNT:NAME is the topic NAME of
 // topics.Owner{ACCOUNT, REGION}; a subscription's ARN has its id behind that.
+// The native API knows one region, "local"; Options.Region is the AWS region
+// that stands for it.
 package sns
 
 import (
@@ -27,20 +29,35 @@ type Options struct {
 	// Form renders what asks for confirmation; it must be the one in topics'
 	// Faces, named Face.
 	Form *Form
+	// Region is the AWS region whose topics are those of the native API; default
+	// us-east-1.
+	Region string
 	// Lax lets every account use every other's topics, for test suites; else
 	// that is AuthorizationError.
 	Lax    bool
 	Logger *slog.Logger // default discards
 }
 
-type service struct{ Options }
-
-// Service is the SNS service for awswire.
-func Service(o Options) awswire.Service {
+func (o *Options) setDefaults() {
+	if o.Region == "" {
+		o.Region = defaultRegion
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &service{o}
+}
+
+const defaultRegion = "us-east-1"
+
+type service struct {
+	Options
+	names
+}
+
+// Service is the SNS service for awswire.
+func Service(o Options) awswire.Service {
+	o.setDefaults()
+	s := &service{o, names(o.Region)}
 	return awswire.Service{Name: "sns", Version: version, Namespace: namespace, Actions: s.actions(), Public: []string{"ConfirmSubscription", "Unsubscribe"}}
 }
 

@@ -27,7 +27,10 @@ import (
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
-var owner = topics.Owner{Account: "000000000000", Region: "us-east-1"}
+// owner is whose things the caller's are; region is what AWS calls "local".
+var owner = topics.DefaultOwner
+
+const region = "us-east-1"
 
 // signingKey is made once: that takes a while.
 var signingKey = sync.OnceValue(func() []byte {
@@ -121,7 +124,7 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	mux.Handle(sns.PagePath, sns.Page(o))
 	mux.Handle("/", awswire.New(awswire.Options{
 		Services: []awswire.Service{sns.Service(o)}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: owner.Region},
+		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: region},
 	}))
 	server.Config.Handler = mux
 	server.Start()
@@ -136,7 +139,7 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 		require.NoError(t, store.Close())
 	})
 	b.Client = awssns.New(awssns.Options{
-		Region: owner.Region, BaseEndpoint: aws.String(b.url), Retryer: aws.NopRetryer{},
+		Region: region, BaseEndpoint: aws.String(b.url), Retryer: aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),

@@ -48,7 +48,7 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := newSubscription(o, &topic, in)
+	wanted, err := s.newSubscription(o, &topic, in)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +82,10 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 			return &subscriptionOut{"pending confirmation"}, nil
 		}
 	}
-	return &subscriptionOut{SubscriptionARN(o, made.Topic, made.ID)}, nil
+	return &subscriptionOut{s.subscriptionARN(o, made.Topic, made.ID)}, nil
 }
 
-func newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topics.Subscription, error) {
+func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topics.Subscription, error) {
 	sub := topics.Subscription{
 		Topic: topic.Name, Protocol: in.Protocol, Endpoint: in.Endpoint, Face: Face, Token: newToken(),
 		Attributes: map[string]string{keptEndpoint: in.Endpoint, keptProtocol: in.Protocol, keptAuthenticated: "true"},
@@ -96,9 +96,13 @@ func newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topi
 	switch in.Protocol {
 	case emailJSON:
 		sub.Protocol = topics.Email
+	case topics.SQS:
+		parts := strings.Split(in.Endpoint, ":") // it is an ARN, as checked
+		parts[3] = n.in(parts[4], parts[3]).Region
+		sub.Endpoint = strings.Join(parts, ":")
 	case topics.Application:
 		var err error
-		if sub.Account, sub.Endpoint, err = platformEndpoint(o, in.Endpoint); err != nil {
+		if sub.Account, sub.Endpoint, err = n.platformEndpoint(o, in.Endpoint); err != nil {
 			return sub, err
 		}
 	}
@@ -149,9 +153,9 @@ func isQueueARN(endpoint string) bool {
 // becomes the account that pushes and the device's token:
 // arn:aws:sns:REGION:ACCOUNT:endpoint/PROVIDER/NAME/TOKEN is TOKEN of the
 // configured account PROVIDER/NAME.
-func platformEndpoint(o topics.Owner, arn string) (account, token string, err error) {
+func (n names) platformEndpoint(o topics.Owner, arn string) (account, token string, err error) {
 	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "sns" || parts[3] != o.Region || parts[4] != o.Account {
+	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "sns" || parts[3] != n.region(o) || parts[4] != o.Account {
 		return "", "", invalid("Application endpoint arn invalid:" + arn)
 	}
 	path := strings.SplitN(parts[5], "/", 4)

@@ -29,7 +29,7 @@ func (s *service) subscriptionID(r *awswire.Request, arn string) (o topics.Owner
 	if len(parts) != 7 {
 		return o, id, invalid("SubscriptionId")
 	}
-	o = topics.Owner{Account: parts[4], Region: parts[3]}
+	o = s.in(parts[4], parts[3])
 	if !unsigned(r) {
 		if o, err = s.ownerOf(r, parameter, parts); err != nil {
 			return o, id, err
@@ -66,13 +66,13 @@ func protocolOf(sub *topics.Subscription) string {
 	return sub.Protocol
 }
 
-func endpointOf(sub *topics.Subscription) string {
+func (n names) endpointOf(sub *topics.Subscription) string {
 	if given := sub.Attributes[keptEndpoint]; given != "" {
 		return given
 	}
 	if name, ok := strings.CutPrefix(sub.Endpoint, "sqs/"); ok && sub.Protocol == topics.SQS {
 		if parts := strings.SplitN(name, "/", 3); len(parts) == 3 {
-			return "arn:aws:sqs:" + parts[1] + ":" + parts[0] + ":" + parts[2]
+			return "arn:aws:sqs:" + n.region(topics.Owner{Region: parts[1]}) + ":" + parts[0] + ":" + parts[2]
 		}
 	}
 	return sub.Endpoint
@@ -101,9 +101,9 @@ func (s *service) listSubscriptions(_ context.Context, r *awswire.Request, in *l
 	if err != nil {
 		return nil, err
 	}
-	o := owner(r)
+	o := s.owner(r)
 	found, err := s.Topics.AllSubscriptions(o, after, pageSize+1)
-	return page(o, found), err
+	return s.list(o, found), err
 }
 
 func (s *service) listSubscriptionsByTopic(_ context.Context, r *awswire.Request, in *listSubscriptionsIn) (*listSubscriptionsOut, error) {
@@ -120,7 +120,7 @@ func (s *service) listSubscriptionsByTopic(_ context.Context, r *awswire.Request
 		id = after.ID
 	}
 	found, err := s.Topics.Subscriptions(o, topic.Name, id, pageSize+1)
-	return page(o, found), wordFor(err, "TopicArn")
+	return s.list(o, found), wordFor(err, "TopicArn")
 }
 
 // subscriptionAfter reads a NextToken; nil is the beginning.
@@ -137,17 +137,17 @@ func subscriptionAfter(next string) (*topics.Subscription, error) {
 	return &topics.Subscription{Topic: topic, ID: id}, nil
 }
 
-// page is a page of found, which may have one more.
-func page(o topics.Owner, found []topics.Subscription) *listSubscriptionsOut {
+// list is a page of found, which may have one more.
+func (n names) list(o topics.Owner, found []topics.Subscription) *listSubscriptionsOut {
 	out := &listSubscriptionsOut{}
 	last := ""
 	for _, sub := range found[:min(len(found), pageSize)] {
-		arn := SubscriptionARN(o, sub.Topic, sub.ID)
+		arn := n.subscriptionARN(o, sub.Topic, sub.ID)
 		if sub.Pending {
 			arn = "PendingConfirmation"
 		}
 		out.Subscriptions = append(out.Subscriptions, listedSubscription{
-			SubscriptionArn: arn, Owner: o.Account, Protocol: protocolOf(&sub), Endpoint: endpointOf(&sub), TopicArn: TopicARN(o, sub.Topic),
+			SubscriptionArn: arn, Owner: o.Account, Protocol: protocolOf(&sub), Endpoint: n.endpointOf(&sub), TopicArn: n.topicARN(o, sub.Topic),
 		})
 		last = sub.Topic + "/" + sub.ID.Hex()
 	}

@@ -179,8 +179,8 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 		return nil, err
 	}
 	all := map[string]string{
-		"SubscriptionArn": SubscriptionARN(o, sub.Topic, sub.ID), "TopicArn": TopicARN(o, sub.Topic), "Owner": o.Account,
-		"Protocol": protocolOf(&sub), "Endpoint": endpointOf(&sub), "PendingConfirmation": boolText(sub.Pending),
+		"SubscriptionArn": s.subscriptionARN(o, sub.Topic, sub.ID), "TopicArn": s.topicARN(o, sub.Topic), "Owner": o.Account,
+		"Protocol": protocolOf(&sub), "Endpoint": s.endpointOf(&sub), "PendingConfirmation": boolText(sub.Pending),
 		"ConfirmationWasAuthenticated": boolText(sub.Attributes[keptAuthenticated] == "true" && !sub.Pending),
 		"SubscriptionPrincipal":        "arn:aws:iam::" + o.Account + ":root",
 		rawDelivery:                    boolText(sub.Raw),

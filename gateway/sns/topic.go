@@ -38,7 +38,7 @@ func (s *service) createTopic(ctx context.Context, r *awswire.Request, in *creat
 	if err != nil {
 		return nil, err
 	}
-	o := owner(r)
+	o := s.owner(r)
 	made, err := s.Topics.CreateTopic(ctx, o, wanted)
 	if errors.Is(err, topics.ErrConflict) {
 		made, err = s.Topics.Topic(o, wanted.Name)
@@ -52,7 +52,7 @@ func (s *service) createTopic(ctx context.Context, r *awswire.Request, in *creat
 	case !holds(made.Tags, wanted.Tags):
 		return nil, invalid("Tags Reason: Topic already exists with different tags")
 	}
-	return &topicOut{TopicARN(o, made.Name)}, nil
+	return &topicOut{s.topicARN(o, made.Name)}, nil
 }
 
 func newTopic(in *createTopicIn) (topics.Topic, error) {
@@ -137,14 +137,14 @@ func (s *service) listTopics(_ context.Context, r *awswire.Request, in *listTopi
 	if err != nil {
 		return nil, err
 	}
-	o := owner(r)
+	o := s.owner(r)
 	found, err := s.Topics.Topics(o, after, pageSize+1)
 	if err != nil {
 		return nil, err
 	}
 	out := &listTopicsOut{}
 	for _, t := range found[:min(len(found), pageSize)] {
-		out.Topics = append(out.Topics, topicOut{TopicARN(o, t.Name)})
+		out.Topics = append(out.Topics, topicOut{s.topicARN(o, t.Name)})
 		after = t.Name
 	}
 	out.NextToken = token(after, len(found) > pageSize)

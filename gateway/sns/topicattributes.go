@@ -138,7 +138,7 @@ func (s *service) getTopicAttributes(_ context.Context, r *awswire.Request, in *
 	if err != nil {
 		return nil, err
 	}
-	arn := TopicARN(o, t.Name)
+	arn := s.topicARN(o, t.Name)
 	all := map[string]string{
 		"TopicArn": arn, "Owner": o.Account, "DisplayName": t.DisplayName, "Policy": defaultPolicy(o, arn),
 		"SubscriptionsConfirmed": strconv.Itoa(confirmed), "SubscriptionsPending": strconv.Itoa(pending),
