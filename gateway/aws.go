@@ -1,18 +1,36 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/gateway/rest"
+	"github.com/fanfare-gateway/fanfare/gateway/sns"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 // awsServices are the AWS faces. They live as long as the store: a reload
 // changes who may use them, not what they do.
 func (g *Gateway) awsServices(config.AWS) []awswire.Service {
-	return nil
+	return []awswire.Service{sns.Service(g.sns)}
+}
+
+// snsForm gives SNS's form to what its subscriptions get. Links in it lead to
+// the public address, or else the listener's own.
+func (g *Gateway) snsForm(ctx context.Context, cfg config.Config) (form *sns.Form, err error) {
+	if g.signing, err = sns.NewKeys(ctx, g.store); err != nil {
+		return nil, err
+	}
+	address := cfg.PublicURL
+	if address == "" {
+		address = g.URL()
+	}
+	return sns.NewForm(sns.FormOptions{
+		URL: address, Signer: g.signing, Region: cfg.AWS.Region,
+		Topic: func(o topics.Owner, name string) (topics.Topic, error) { return g.topics.Topic(o, name) },
+	}), nil
 }
 
 // awsHandler serves the AWS faces to who has an access key; to all of this
