@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/gateway/rest"
+	"github.com/fanfare-gateway/fanfare/gateway/sns"
 	"github.com/fanfare-gateway/fanfare/gateway/sqs"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -18,7 +20,24 @@ func (g *Gateway) awsServices(cfg config.AWS) []awswire.Service {
 		sqs.Service(sqs.Options{
 			Store: g.store, Region: cfg.Region, RecreateAtOnce: cfg.RecreateAtOnce, BareNames: lax, OtherAccounts: lax, Logger: g.log,
 		}),
+		sns.Service(g.sns),
 	}
+}
+
+// snsForm gives SNS's form to what its subscriptions get. Links in it lead to
+// the public address, or else the listener's own.
+func (g *Gateway) snsForm(ctx context.Context, cfg config.Config) (form *sns.Form, err error) {
+	if g.signing, err = sns.NewKeys(ctx, g.store); err != nil {
+		return nil, err
+	}
+	address := cfg.PublicURL
+	if address == "" {
+		address = g.URL()
+	}
+	return sns.NewForm(sns.FormOptions{
+		URL: address, Signer: g.signing, Region: cfg.AWS.Region,
+		Topic: func(o topics.Owner, name string) (topics.Topic, error) { return g.topics.Topic(o, name) },
+	}), nil
 }
 
 // awsHandler serves the AWS faces to who has an access key; to all of this

@@ -24,6 +24,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/gateway/callback"
 	"github.com/fanfare-gateway/fanfare/gateway/rest"
+	"github.com/fanfare-gateway/fanfare/gateway/sns"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -51,6 +52,8 @@ type Gateway struct {
 	links    *callback.Links
 	maker    *maker // of the accounts as they are
 	aws      []awswire.Service
+	sns      sns.Options
+	signing  *sns.Keys // of SNS messages
 	registry *prometheus.Registry
 	metrics  *metrics
 
@@ -141,8 +144,12 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 	if g.links, err = callback.NewLinks(ctx, g.store, cfg.PublicURL); err != nil {
 		return err
 	}
+	form, err := g.snsForm(ctx, cfg)
+	if err != nil {
+		return err
+	}
 	g.topics, err = topics.New(ctx, topics.Options{
-		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry,
+		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry, Faces: map[string]topics.Face{sns.Face: form.Face},
 		Matches: cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
 		MaxMessage: int(cfg.Limits.Message), Retention: cfg.Ledger.Retention, IdempotencyTTL: cfg.Idempotency.TTL,
 		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
@@ -151,6 +158,9 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 		return err
 	}
 	g.pool.SetDesk(g.topics)
+	g.sns = sns.Options{
+		Topics: g.topics, Store: g.store, Form: form, Region: cfg.AWS.Region, Lax: g.opts.Sandbox != nil, Logger: g.log,
+	}
 	g.aws = g.awsServices(cfg.AWS)
 	g.collect()
 	return nil
@@ -208,6 +218,8 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	})
 	mux.Handle("/callbacks/", back)
 	mux.Handle("/u/", back)
+	mux.Handle(g.signing.Path(), g.signing)
+	mux.Handle(sns.PagePath, sns.Page(g.sns))
 	api := rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
 		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log, Locked: !cfg.Keyless(),

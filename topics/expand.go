@@ -154,7 +154,7 @@ func (t *Topics) chunk(b *queue.Batch, p *Publish, r queue.Received, room int) e
 	if err != nil {
 		return err
 	}
-	found, cursor, done, err := t.match(p, t.Chunk, min(t.Chunk, room))
+	found, cursor, done, err := t.match(p, &c, limits{candidates: t.Chunk, matches: min(t.Chunk, room)})
 	if err != nil {
 		return err
 	}

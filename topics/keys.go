@@ -97,8 +97,17 @@ const (
 
 func redriveCounter(id queue.ID, what byte) []byte { return append(redriveKey(id), what) }
 
-// idempotencyKey is scoped to the group, as that decides the shard.
+// idempotencyKey is scoped to what decides the shard: the group; a FIFO
+// topic's to the topic and, if its groups are apart, the group.
 func idempotencyKey(req Request) []byte {
+	if req.DedupID != "" {
+		scope := req.Owner.prefix() + "fifo/" + req.Topic + "\x00"
+		if req.DedupPerGroup {
+			scope += req.Group + "\x00"
+		}
+		sum := sha256.Sum256([]byte(scope + req.DedupID))
+		return append([]byte{'i'}, sum[:]...)
+	}
 	sum := sha256.Sum256([]byte(req.Owner.prefix() + req.Group + "\x00" + req.IdempotencyKey))
 	return append([]byte{'i'}, sum[:]...)
 }

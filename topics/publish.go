@@ -55,6 +55,14 @@ func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed 
 	}
 }
 
+// MaxFIFOSubscriptions is the most subscriptions of a FIFO topic, so that its
+// publishes are never expanded behind the answer.
+// https://docs.aws.amazon.com/general/latest/gr/sns.html
+const MaxFIFOSubscriptions = 100
+
+// repeatable tells whether a repeat of the request is recognised.
+func (r *Request) repeatable() bool { return r.IdempotencyKey != "" || r.DedupID != "" }
+
 // place is the shard a publish lives in: with its FIFO group, else found again
 // by its idempotency key, else in turn.
 func (t *Topics) place(req Request) int {
@@ -76,17 +84,21 @@ func fingerprintOf(req Request) string {
 // remembered looks the idempotency key up; a zero Publish means it is free at
 // the revision returned.
 func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish, uint64, error) {
-	if req.IdempotencyKey == "" {
+	if !req.repeatable() {
 		return Publish{}, 0, nil
+	}
+	ttl := t.IdempotencyTTL
+	if req.DedupID != "" {
+		ttl = queue.DedupWindow
 	}
 	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req))
 	if errors.Is(err, ErrNotFound) {
 		return Publish{}, 0, nil
 	}
-	if err != nil || t.store.Now().Sub(r.At) > t.IdempotencyTTL {
+	if err != nil || t.store.Now().Sub(r.At) > ttl {
 		return Publish{}, rev, err
 	}
-	if r.Fingerprint != fingerprint {
+	if req.DedupID == "" && r.Fingerprint != fingerprint {
 		return Publish{}, rev, ErrIdempotencyMismatch
 	}
 	p, _, err := get[Publish](t.store, shard, publishKey(r.Publish))
@@ -101,7 +113,7 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 func (t *Topics) check(req *Request) (content, error) {
 	c := content{
 		To: req.To, Subject: req.Subject, Message: req.Message, HTML: req.HTML, Overrides: req.Overrides,
-		Data: req.Data, Attributes: req.Attributes, Group: req.Group, CollapseID: req.CollapseID,
+		Data: req.Data, Attributes: req.Attributes, Group: req.Group, DedupID: req.DedupID, CollapseID: req.CollapseID,
 	}
 	req.Lane = laneOf(req.Lane)
 	if err := t.checkRequest(req); err != nil {
@@ -157,10 +169,10 @@ func (t *Topics) checkRequest(req *Request) error {
 		return invalid("collapse_id", "must be at most 64 bytes")
 	}
 	for name, a := range req.Attributes {
-		switch a.Type {
-		case "String", "Number", "Binary", "String.Array":
+		switch base, _, _ := strings.Cut(a.Type, "."); base {
+		case "String", "Number", "Binary":
 		default:
-			return invalid("attributes."+name+".type", "must be String, Number, Binary or String.Array")
+			return invalid("attributes."+name+".type", "must be String, Number or Binary, with or without a label as in String.Array")
 		}
 	}
 	for protocol := range req.Overrides {
@@ -199,7 +211,7 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	}
 	b := &queue.Batch{}
 	b.Intake()
-	if req.IdempotencyKey != "" {
+	if req.repeatable() {
 		p.Key = idempotencyKey(req)
 		b.Expect(p.Key, keyRevision)
 		put(b, p.Key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
@@ -233,7 +245,11 @@ func (t *Topics) begin(b *queue.Batch, p *Publish, c *content) error {
 		t.enqueue(b, p, c, Subscription{Protocol: c.To.Protocol, Account: c.To.Account, Endpoint: end.Address, Group: end.Group})
 		return nil
 	}
-	matches, cursor, done, err := t.match(p, t.Candidates, t.Matches)
+	most := limits{candidates: t.Candidates, matches: t.Matches}
+	if c.DedupID != "" {
+		most = limits{candidates: MaxFIFOSubscriptions + 1, matches: MaxFIFOSubscriptions + 1}
+	}
+	matches, cursor, done, err := t.match(p, c, most)
 	if err != nil {
 		return err
 	}
@@ -255,16 +271,20 @@ func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
 	return t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
 }
 
+// limits bound one walk over subscriptions.
+type limits struct{ candidates, matches int }
+
 // match walks subscriptions behind the publish's cursor until it has looked at
-// candidates of them or found more than matches. Done tells that the audience
+// so many candidates or found so many matches. Done tells that the audience
 // ended.
-func (t *Topics) match(p *Publish, candidates, matches int) (found []Subscription, cursor []byte, done bool, err error) {
+func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscription, cursor []byte, done bool, err error) {
 	done = true
 	cursor = p.Cursor
 	looked := 0
+	audience := t.audience(c)
 	var bad error
 	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
-		if looked == candidates || len(found) == matches {
+		if looked == most.candidates || len(found) == most.matches {
 			done = false
 			return false
 		}
@@ -277,10 +297,11 @@ func (t *Topics) match(p *Publish, candidates, matches int) (found []Subscriptio
 			return false
 		}
 		cursor = append(cursor[:0:0], r.Key...)
-		if s.Disabled == "" {
+		var wanted bool
+		if wanted, bad = audience.wanted(&s); wanted {
 			found = append(found, s)
 		}
-		return true
+		return bad == nil
 	})
 	return found, cursor, done, errors.Join(err, bad)
 }
@@ -312,5 +333,12 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 
 // intoQueue sends the message itself to a queue of this gateway.
 func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
-	b.Send(s.Endpoint, queue.Message{ID: id, Group: c.Group, DedupID: id.Hex(), Body: t.queueBody(p, c, s, id)})
+	d := t.queueCopy(p, c, s, id)
+	dedup := id.Hex()
+	if c.DedupID != "" {
+		dedup = c.DedupID
+	}
+	b.Send(s.Endpoint, queue.Message{
+		ID: id, Group: c.Group, DedupID: dedup, Body: d.Content.Payload, Attributes: queueAttributes(d.Attributes),
+	})
 }

@@ -312,14 +312,18 @@ func accountProtocol(protocol string) string {
 	return protocol
 }
 
-// resolveQueue finds a queue of this gateway by name or ARN.
+// resolveQueue finds a queue of this gateway by name or ARN. One named by its
+// ARN need not exist yet, as with SNS: what it does not get is a dead letter.
 func (t *Topics) resolveQueue(o Owner, to Target, field string) (Target, channels.Endpoint, error) {
 	name := to.Endpoint
+	var missing error
 	if arn := strings.Split(name, ":"); len(arn) == 6 && arn[0] == "arn" {
 		o, name = Owner{Account: arn[4], Region: arn[3]}, arn[5]
+	} else {
+		_, missing = t.store.Queue(QueueName(o, name))
 	}
 	full := QueueName(o, name)
-	if _, err := t.store.Queue(full); err != nil {
+	if missing != nil {
 		return to, channels.Endpoint{}, invalid(field+"endpoint", "there is no such queue here; a remote one is named by its URL")
 	}
 	to.Account = localQueue
@@ -359,6 +363,36 @@ func (t *Topics) Subscriptions(o Owner, topic string, after queue.ID, limit int)
 		from = subscriptionKey(o, topic, after)
 	}
 	return list[Subscription](t, subscriptionsPrefix(o, topic), from, limit)
+}
+
+// AllSubscriptions lists the subscriptions of all topics, by topic and in order
+// of creation, those behind after, at most limit.
+func (t *Topics) AllSubscriptions(o Owner, after *Subscription, limit int) ([]Subscription, error) {
+	var from []byte
+	if after != nil {
+		from = subscriptionKey(o, after.Topic, after.ID)
+	}
+	return list[Subscription](t, []byte(o.prefix()+"s/"), from, limit)
+}
+
+// CountSubscriptions counts a topic's subscriptions; it reads all of them.
+func (t *Topics) CountSubscriptions(o Owner, topic string) (confirmed, pending int, err error) {
+	var bad error
+	err = t.store.Scan(queue.Registry, subscriptionsPrefix(o, topic), nil, func(r queue.Record) bool {
+		var s struct {
+			Pending bool `json:"pending"`
+		}
+		if bad = json.Unmarshal(r.Value, &s); bad != nil {
+			return false
+		}
+		if s.Pending {
+			pending++
+		} else {
+			confirmed++
+		}
+		return true
+	})
+	return confirmed, pending, errors.Join(err, bad)
 }
 
 // Unsubscribe removes a subscription. Durable on return.

@@ -3,6 +3,7 @@ package topics
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -35,9 +36,7 @@ func (t *Topics) render(l *loaded, s Subscription, e channels.Entry, try int) (c
 	if !s.ID.IsZero() {
 		d.Subscription = SubscriptionName(s.ID)
 	}
-	if c.Payload == nil && machine(s.Protocol) {
-		d.Content.Payload, d.Content.ContentType = payload(l.Publish, &l.content, s, e.ID, c)
-	}
+	t.form(&d, l, s)
 	if info, ok := t.Accounts.Account(e.Account); ok && t.CallbackURL != nil {
 		d.CallbackURL = t.CallbackURL(info, e.ID, try)
 	}
@@ -112,7 +111,7 @@ func (t *Topics) contentFor(l *loaded, protocol, link string) (channels.Content,
 		c.HTML = o.HTML
 	}
 	if o.Payload != nil {
-		c.Payload = o.Payload
+		c.Payload, c.ContentType, c.Headers = o.Payload, o.ContentType, o.Headers
 	}
 	return c, nil
 }
@@ -144,8 +143,30 @@ func payload(p Publish, c *content, s Subscription, id queue.ID, said channels.C
 	return body, "application/json"
 }
 
-// queueBody is the copy of the message a queue of this gateway gets.
-func (t *Topics) queueBody(p *Publish, c *content, s Subscription, id queue.ID) []byte {
+// Face gives a delivery by a subscription it made its own form: the payload with
+// its type and headers, or the names and attributes of which the channel makes
+// one. It is handed the delivery with the message's attributes, and takes away
+// those that are not to be sent beside the payload.
+type Face func(d *channels.Delivery, p Publish, s Subscription)
+
+// form gives a delivery the form its receiver wants, unless the publisher gave
+// all of it.
+func (t *Topics) form(d *channels.Delivery, l *loaded, s Subscription) {
+	face := t.Faces[s.Face]
+	switch {
+	case d.Content.Payload != nil:
+		return
+	case face != nil:
+		face(d, l.Publish, s)
+		return
+	case !machine(s.Protocol):
+		return
+	}
+	d.Content.Payload, d.Content.ContentType = payload(l.Publish, &l.content, s, d.ID, d.Content)
+}
+
+// queueCopy is what a queue of this gateway gets.
+func (t *Topics) queueCopy(p *Publish, c *content, s Subscription, id queue.ID) channels.Delivery {
 	l := &loaded{Publish: *p, content: *c}
 	if p.Template != "" {
 		tpl, err := t.compiled(p.Owner, p.Template, p.TemplateVersion)
@@ -158,9 +179,33 @@ func (t *Topics) queueBody(p *Publish, c *content, s Subscription, id queue.ID) 
 		// The template was rendered for every channel when the publish was accepted.
 		t.log.Error("template failed for a queue", "delivery", id, "error", err)
 	}
-	if said.Payload != nil {
-		return said.Payload
+	d := channels.Delivery{ID: id, Publish: p.ID, Topic: p.Topic, PublishedAt: p.Created, Content: said, Attributes: c.Attributes}
+	t.form(&d, l, s)
+	if !s.Raw {
+		d.Attributes = nil // the envelope has them
 	}
-	body, _ := payload(*p, c, s, id, said)
-	return body
+	return d
+}
+
+// queueAttributes are message attributes as the SQS face keeps them beside a
+// message's body; nil for none.
+func queueAttributes(attributes map[string]channels.Attribute) []byte {
+	if len(attributes) == 0 {
+		return nil
+	}
+	type value struct {
+		DataType    string
+		StringValue string `json:",omitempty"`
+		BinaryValue string `json:",omitempty"` // base64, as it is
+	}
+	all := make(map[string]value, len(attributes))
+	for name, a := range attributes {
+		if a.Type == "Binary" || strings.HasPrefix(a.Type, "Binary.") {
+			all[name] = value{DataType: a.Type, BinaryValue: a.Value}
+		} else {
+			all[name] = value{DataType: a.Type, StringValue: a.Value}
+		}
+	}
+	text, _ := json.Marshal(map[string]any{"a": all}) // strings: cannot fail
+	return text
 }

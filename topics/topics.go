@@ -98,6 +98,8 @@ type Options struct {
 	// AuditEvery is the least pause between two rounds of the auditor; default
 	// 10 s. A long round is followed by a longer one.
 	AuditEvery time.Duration
+	// Faces give machines the form of the face that made their subscription.
+	Faces map[string]Face
 	// Guard is the recipient guard; nil lets everybody through.
 	Guard func(protocol, endpoint string) (redirect string, ok bool)
 	// CallbackURL and UnsubscribeURL make the links a delivery carries; nil: none.
@@ -115,6 +117,7 @@ type Topics struct {
 
 	cache     publishCache
 	templates templateCache
+	policies  policies
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time

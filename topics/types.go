@@ -14,7 +14,9 @@ type Topic struct {
 	DisplayName string            `json:"display_name,omitempty"`
 	OnUncertain OnUncertain       `json:"on_uncertain,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
-	Created     time.Time         `json:"created"`
+	// Attributes are text of a face, which alone knows what they mean.
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Created    time.Time         `json:"created"`
 	// Deleting: its subscriptions are being removed, then it is.
 	Deleting bool `json:"deleting,omitempty"`
 }
@@ -61,6 +63,19 @@ type Subscription struct {
 	Retry   *channels.RetryPolicy `json:"retry,omitempty"`
 	Secrets []string              `json:"secrets,omitempty"` // webhook signing keys, newest first
 	Created time.Time             `json:"created"`
+	// Pending is true until the endpoint's owner confirmed that it wants the
+	// topic: before, it gets nothing.
+	Pending bool `json:"pending,omitempty"`
+	// Token is the secret of its confirmation and unsubscribe links, if the face
+	// that made it has such.
+	Token string `json:"token,omitempty"`
+	// Face names who renders what a machine gets (Options.Faces); "" is the
+	// native envelope.
+	Face string `json:"face,omitempty"`
+	// Attributes are text of that face, which alone knows what they mean.
+	Attributes map[string]string `json:"attributes,omitempty"`
+	// Filter is which publishes it wants; nil: all.
+	Filter *Filter `json:"filter,omitempty"`
 	// Disabled says why the endpoint gets nothing any more; "" if it does.
 	Disabled      string    `json:"disabled,omitempty"`
 	DisabledSince time.Time `json:"disabled_since,omitzero"`
@@ -79,6 +94,9 @@ type Override struct {
 	Message string          `json:"message,omitempty"`
 	HTML    string          `json:"html,omitempty"`
 	Payload json.RawMessage `json:"payload,omitempty"`
+	// ContentType and Headers go with the payload to a webhook.
+	ContentType string            `json:"content_type,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
 }
 
 // Request is a publish as it is asked for.
@@ -104,6 +122,14 @@ type Request struct {
 	// return the first publish. It is scoped to the owner and the group: with
 	// another group it is another key.
 	IdempotencyKey string
+	// DedupID makes it a publish to a FIFO topic: order is kept within the
+	// group, its whole audience is taken at once, and a repeat within
+	// queue.DedupWindow returns the first publish, whatever it says.
+	DedupID string
+	// DedupPerGroup keeps DedupIDs of groups apart. Without it they are the
+	// topic's, as far as groups share a shard: a group lives in one, with what
+	// comes to its FIFO queues by other ways.
+	DedupPerGroup bool
 }
 
 // Phase of a publish's life.
@@ -164,6 +190,7 @@ type content struct {
 	Data       map[string]any                `json:"data,omitempty"`
 	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
 	Group      string                        `json:"group,omitempty"`
+	DedupID    string                        `json:"dedup_id,omitempty"` // of a FIFO topic
 	CollapseID string                        `json:"collapse_id,omitempty"`
 
 	size int // bytes of all of it as JSON, once checked

@@ -11,7 +11,8 @@
 //	query:"Attribute,Name,Value"        flat map: Attribute.1.Name, .Value
 //	query:"Attributes.entry,key,value"  map: Attributes.entry.1.key, .value
 //
-// Numbers and booleans that may be missing are pointers; []byte is base64.
+// Numbers and booleans that may be missing are pointers; []byte is base64. The
+// fields of an embedded struct stand among the others.
 package awswire
 
 import (
@@ -19,6 +20,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"slices"
 )
 
 // Protocol is how a request came, and how its answer goes.
@@ -38,6 +40,13 @@ type Service struct {
 	Namespace string // of its XML
 	ErrorType string // what __type begins with: "com.amazonaws.sqs#"
 	Actions   map[string]Action
+	// Public names actions that anybody may call without a signature: links.
+	// They look themselves who may do what.
+	Public []string
+}
+
+func (s *Service) open(r *Request) bool {
+	return r.AccessKey == "" && slices.Contains(s.Public, r.Action)
 }
 
 // Action runs one action: it decodes the request's input and gives the output,
@@ -133,14 +142,15 @@ func (h *Handler) Refuse(w http.ResponseWriter, hr *http.Request, err *Error) {
 func (h *Handler) serve(w http.ResponseWriter, hr *http.Request, r *Request) (*Service, any, error) {
 	var signed error
 	err := r.read(w, hr, h.MaxBody)
-	if r.Identity, signed = h.Verifier.Verify(hr, r.body); err == nil {
+	r.Identity, signed = h.Verifier.Verify(hr, r.body)
+	s, action, unknown := h.find(r)
+	if err == nil && !s.open(r) {
 		err = signed
 	}
-	s, action, unknown := h.find(r)
 	if err == nil {
 		err = unknown
 	}
-	if err == nil {
+	if err == nil && !s.open(r) {
 		err = h.Verifier.scoped(r.Identity, s)
 	}
 	if err != nil {

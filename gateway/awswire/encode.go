@@ -26,7 +26,7 @@ func encodeXML(r *Request, s *Service, out output) []byte {
 func encodeStruct(b *bytes.Buffer, s *shape, v reflect.Value) {
 	for i := range s.members {
 		m := &s.members[i]
-		f := v.Field(m.index)
+		f := v.FieldByIndex(m.index)
 		if m.omit && f.IsZero() {
 			continue
 		}

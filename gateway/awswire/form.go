@@ -72,7 +72,7 @@ func (f form) decode(prefix string, s *shape, to reflect.Value) error {
 		if m.list != "" {
 			name = m.list
 		}
-		if err := f.decodePart(prefix+name, m, &m.part, to.Field(m.index)); err != nil {
+		if err := f.decodePart(prefix+name, m, &m.part, to.FieldByIndex(m.index)); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ type shape struct{ members []member }
 
 // member is a field of a struct.
 type member struct {
-	index        int
+	index        []int
 	name         string // in JSON; of a plain value also in a form
 	list         string // of a list's or map's entries in a form: "Tags.member"
 	outer, entry string // the same in XML: "Tags" or "", "member"
@@ -39,10 +39,12 @@ const (
 // shapeOf finds a struct's shape. Structs must not contain themselves.
 func shapeOf(t reflect.Type) *shape {
 	s := &shape{}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous { // its fields are as good as t's own, as in JSON
+			continue
+		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		m := member{index: i, name: name, omit: strings.Contains(options, "omitempty"), part: partOf(f.Type)}
+		m := member{index: f.Index, name: name, omit: strings.Contains(options, "omitempty"), part: partOf(f.Type)}
 		tag := strings.Split(f.Tag.Get("query"), ",")
 		m.list = tag[0]
 		if len(tag) == 3 {

@@ -48,7 +48,7 @@ func (r PublishRequest) request(o topics.Owner, key string) topics.Request {
 		if out.Overrides == nil {
 			out.Overrides = map[string]topics.Override{}
 		}
-		out.Overrides[protocol] = topics.Override(v)
+		out.Overrides[protocol] = topics.Override{Subject: v.Subject, Message: v.Message, HTML: v.HTML, Payload: v.Payload}
 	}
 	return out
 }

@@ -1,0 +1,152 @@
+package sns
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// tokenLife is how long a confirmation's token is good.
+// https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
+const tokenLife = 48 * time.Hour
+
+// confirmToken is what goes out: the subscription's id, then its secret.
+func confirmToken(sub *topics.Subscription) string { return sub.ID.Hex() + sub.Token }
+
+// idLength is that of an id in a token.
+const idLength = 2 * len(queue.ID{})
+
+func sameSecret(given, secret string) bool {
+	return secret != "" && subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
+}
+
+type confirmIn struct {
+	TopicArn                  string `json:"TopicArn"`
+	Token                     string `json:"Token"`
+	AuthenticateOnUnsubscribe string `json:"AuthenticateOnUnsubscribe"`
+}
+
+// confirm confirms a subscription, signed or not: the token proves that it
+// reached the endpoint. One that is confirmed already stays so.
+func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn) (*subscriptionOut, error) {
+	switch {
+	case in.TopicArn == "":
+		return nil, invalid("TopicArn Reason: no value for required parameter")
+	case in.Token == "":
+		return nil, invalid("Token Reason: no value for required parameter")
+	}
+	parts, err := elements("TopicArn", in.TopicArn)
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) != 6 || !unsigned(r) && parts[3] != r.Region {
+		return nil, invalid("Topic")
+	}
+	o := s.in(parts[4], parts[3])
+	sub, err := s.pending(o, parts[5], in.Token)
+	if err != nil {
+		return nil, err
+	}
+	err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
+		attributes[keptAuthenticated] = boolText(!unsigned(r))
+		if in.AuthenticateOnUnsubscribe == "true" && !unsigned(r) {
+			attributes[keptLocked] = "true"
+		}
+	})
+	return &subscriptionOut{s.subscriptionARN(o, sub.Topic, sub.ID)}, err
+}
+
+// confirmed confirms a subscription that waits for it.
+func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.ID, note func(attributes map[string]string)) error {
+	_, err := t.ChangeSubscription(ctx, o, id, func(sub *topics.Subscription) error {
+		if sub.Pending {
+			sub.Pending = false
+			note(sub.Attributes)
+		}
+		return nil
+	})
+	if errors.Is(err, topics.ErrNotFound) {
+		return invalid("Token")
+	}
+	return err
+}
+
+// pending finds the subscription a token is for.
+func (s *Options) pending(o topics.Owner, topic, token string) (topics.Subscription, error) {
+	if len(token) <= idLength {
+		return topics.Subscription{}, invalid("Token")
+	}
+	id, err := queue.ParseID(token[:idLength])
+	if err != nil {
+		return topics.Subscription{}, invalid("Token")
+	}
+	sub, err := s.Topics.Subscription(o, id)
+	switch {
+	case errors.Is(err, topics.ErrNotFound):
+		return sub, invalid("Token")
+	case err != nil:
+		return sub, err
+	case sub.Topic != topic:
+		return sub, invalid("Topic")
+	case !sameSecret(token[idLength:], sub.Token), sub.Pending && s.Store.Now().Sub(sub.Created) > tokenLife:
+		return sub, invalid("Token")
+	}
+	return sub, nil
+}
+
+// askToConfirm sends the token to the endpoint: as SNS does to machines, to
+// people by a mail with a link.
+func (s *service) askToConfirm(ctx context.Context, o topics.Owner, sub topics.Subscription) error {
+	req := topics.Request{
+		Owner: o, To: &topics.Target{Protocol: sub.Protocol, Endpoint: sub.Endpoint, Account: sub.Account},
+		ExpiresAt: s.Store.Now().Add(tokenLife),
+	}
+	if sub.Protocol == topics.Email {
+		req.Subject, req.Message = s.Form.confirmMail(o, &sub)
+	} else {
+		req.Overrides = map[string]topics.Override{sub.Protocol: s.Form.confirmation(o, &sub, s.Store.Now())}
+	}
+	_, _, err := s.Topics.Publish(ctx, req)
+	return wordFor(err, "Endpoint")
+}
+
+// confirmation is the SubscriptionConfirmation of an http(s) endpoint.
+// https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
+func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.Time) topics.Override {
+	arn := f.topicARN(o, sub.Topic)
+	e := envelope{
+		Type: confirmation, MessageID: uuid(), Token: confirmToken(sub), TopicArn: arn, Timestamp: timestamp(now),
+		Message: "You have chosen to subscribe to the topic " + arn + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
+	}
+	e.SubscribeURL = f.link(url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {arn}, "Token": {e.Token}})
+	return topics.Override{
+		Payload: f.render(e, o, sub.Topic), ContentType: textPlain,
+		Headers: map[string]string{headerType: confirmation, headerID: e.MessageID, headerTopic: arn},
+	}
+}
+
+// confirmMail asks a person. The link leads to a page, because programs that
+// look at mail open every link.
+func (f *Form) confirmMail(o topics.Owner, sub *topics.Subscription) (subject, text string) {
+	arn := f.topicARN(o, sub.Topic)
+	link := f.URL + PagePath + "?" + url.Values{"TopicArn": {arn}, "Token": {confirmToken(sub)}}.Encode()
+	return "Subscription confirmation", "You have chosen to subscribe to the topic:\n" + arn +
+		"\n\nTo confirm this subscription, open this link and press the button there:\n" + link +
+		"\n\nIf this was not you, do nothing: you will get no more mail.\n"
+}
+
+// uuid is a random one: a confirmation has an id before it is published.
+func uuid() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,196 @@
+package sns_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/gateway/sns"
+	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// owner is whose things the caller's are; region is what AWS calls "local".
+var owner = topics.DefaultOwner
+
+const region = "us-east-1"
+
+// signingKey is made once: that takes a while.
+var signingKey = sync.OnceValue(func() []byte {
+	store, err := queue.Open("store", queue.Options{FS: vfs.NewMem()})
+	if err != nil {
+		panic(err)
+	}
+	defer store.Close()
+	if _, err = sns.NewKeys(context.Background(), store); err != nil {
+		panic(err)
+	}
+	r, err := store.Get(queue.Registry, []byte("fanfare/local/k/sns-signing"))
+	if err != nil {
+		panic(err)
+	}
+	return r.Value
+})
+
+// provider is a channel that remembers what it was given.
+type provider struct {
+	got chan channels.Delivery
+}
+
+func (p *provider) CheckEndpoint(e string) (channels.Endpoint, error) {
+	if e == "bad" {
+		return channels.Endpoint{}, errors.New("must not be bad")
+	}
+	return channels.Endpoint{Address: e, Group: "g"}, nil
+}
+
+func (p *provider) Deliver(_ context.Context, d channels.Delivery) (channels.Receipt, error) {
+	p.got <- d
+	return channels.Receipt{Delivered: true}, nil
+}
+
+// next waits for a delivery.
+func (p *provider) next(t *testing.T) channels.Delivery {
+	t.Helper()
+	select {
+	case d := <-p.got:
+		return d
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "no delivery came")
+		return channels.Delivery{}
+	}
+}
+
+// bench is the face on a real socket, real topics and workers, a store in
+// memory, and the SDK as its client.
+type bench struct {
+	*awssns.Client
+	t      *testing.T
+	url    string
+	store  *queue.Store
+	topics *topics.Topics
+	opts   sns.Options
+	sent   map[string]*provider // by protocol of accounts
+}
+
+func start(t *testing.T, change ...func(*sns.Options)) *bench {
+	t.Helper()
+	store, err := queue.Open("store", queue.Options{FS: vfs.NewMem(), Shards: 2})
+	require.NoError(t, err)
+	b := &bench{t: t, store: store, sent: map[string]*provider{}}
+	pool := channels.NewPool(channels.PoolOptions{
+		Store: store, Settled: func(ids ...queue.ID) { b.topics.Settled(ids...) }, Changed: func(channels.AccountState) {},
+	})
+	server := httptest.NewUnstartedServer(nil)
+	b.url = "http://" + server.Listener.Addr().String()
+	keys, err := sns.ReadKeys(signingKey())
+	require.NoError(t, err)
+	form := sns.NewForm(sns.FormOptions{
+		URL: b.url, Signer: keys, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
+	})
+	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}})
+	require.NoError(t, err)
+	pool.SetDesk(b.topics)
+	for _, protocol := range []string{topics.SMS, topics.Email, topics.Application, topics.Lambda, topics.Webhook} {
+		b.sent[protocol] = &provider{got: make(chan channels.Delivery, 100)}
+		require.NoError(t, pool.Put(t.Context(), channels.AccountOptions{
+			Name: protocol + "/main", Protocol: protocol, Provider: protocol, Channel: b.sent[protocol], Idempotent: true,
+		}))
+	}
+	o := sns.Options{Topics: b.topics, Store: store, Form: form}
+	for _, f := range change {
+		f(&o)
+	}
+	b.opts = o
+	mux := http.NewServeMux()
+	mux.Handle(keys.Path(), keys)
+	mux.Handle(sns.PagePath, sns.Page(o))
+	mux.Handle("/", awswire.New(awswire.Options{
+		Services: []awswire.Service{sns.Service(o)}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: region},
+	}))
+	server.Config.Handler = mux
+	server.Start()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = pool.Run(ctx) })
+	wg.Go(func() { _ = b.topics.Run(ctx) })
+	t.Cleanup(func() {
+		server.Close()
+		cancel()
+		wg.Wait()
+		require.NoError(t, store.Close())
+	})
+	b.Client = awssns.New(awssns.Options{
+		Region: region, BaseEndpoint: aws.String(b.url), Retryer: aws.NopRetryer{},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		}),
+	})
+	return b
+}
+
+// topic makes a topic and gives its ARN.
+func (b *bench) topic(name string) string {
+	b.t.Helper()
+	out, err := b.CreateTopic(b.t.Context(), &awssns.CreateTopicInput{Name: &name})
+	require.NoError(b.t, err)
+	return *out.TopicArn
+}
+
+// refused checks an error's code, status and words.
+func refused(t *testing.T, err error, code string, status int, message string) {
+	t.Helper()
+	var api smithy.APIError
+	require.ErrorAs(t, err, &api)
+	require.Equal(t, code, api.ErrorCode())
+	require.Equal(t, message, api.ErrorMessage())
+	var answer *smithyhttp.ResponseError
+	require.ErrorAs(t, err, &answer)
+	require.Equal(t, status, answer.HTTPStatusCode())
+}
+
+// fetch makes a request without a signature.
+func fetch(t *testing.T, method, url string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	require.NoError(t, err)
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(text)
+}
+
+// raw posts a form and gives the answer as it is, but for its request id.
+func (b *bench) raw(form url.Values) (int, string) {
+	b.t.Helper()
+	form.Set("Version", "2010-03-31")
+	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url, strings.NewReader(form.Encode()))
+	require.NoError(b.t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	res, err := http.DefaultClient.Do(r)
+	require.NoError(b.t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(b.t, err)
+	return res.StatusCode, strings.ReplaceAll(string(text), res.Header.Get("X-Amzn-RequestId"), "ID")
+}

@@ -1,0 +1,206 @@
+package sns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// The attributes of a subscription.
+// https://docs.aws.amazon.com/sns/latest/api/API_SetSubscriptionAttributes.html
+const (
+	rawDelivery  = "RawMessageDelivery"
+	filterPolicy = "FilterPolicy"
+	filterScope  = "FilterPolicyScope"
+	delivery     = "DeliveryPolicy"
+	redrive      = "RedrivePolicy"
+	roleARN      = "SubscriptionRoleArn"
+)
+
+// problem is what is wrong with an attribute; it stands behind other words in
+// each action.
+type problem struct {
+	code   string
+	status int
+	text   string
+}
+
+// behind is the error of an action, whose words stand in front; nil of nil.
+func (p *problem) behind(words string) error {
+	if p == nil {
+		return nil
+	}
+	return fault(p.code, p.status, words+p.text)
+}
+
+func wrong(text string) *problem { return &problem{"InvalidParameter", http.StatusBadRequest, text} }
+
+// setSubscriptionAttribute checks and keeps one attribute; an empty value takes
+// it away. applyAttributes follows.
+func setSubscriptionAttribute(sub *topics.Subscription, name, value string) *problem {
+	if value != "" {
+		if why := checkSubscriptionAttribute(sub, name, value); why != nil {
+			return why
+		}
+	}
+	switch name {
+	case rawDelivery:
+		value = strings.ToLower(value)
+	case filterPolicy, filterScope, delivery, redrive, roleARN:
+	case "ReplayPolicy":
+		return &problem{"UnsupportedOperation", http.StatusBadRequest, "ReplayPolicy: this gateway keeps no archive"}
+	default:
+		return wrong("AttributeName")
+	}
+	if value == "" {
+		delete(sub.Attributes, name)
+	} else {
+		sub.Attributes[name] = value
+	}
+	return nil
+}
+
+func checkSubscriptionAttribute(sub *topics.Subscription, name, value string) *problem {
+	switch name {
+	case rawDelivery:
+		if raw := strings.ToLower(value); raw != "true" && raw != "false" {
+			return wrong("RawMessageDelivery: Invalid value [" + value + "]. Must be true or false.")
+		} else if raw == "true" && !takesRaw(sub.Protocol) {
+			return wrong("Delivery protocol [" + sub.Attributes[keptProtocol] + "] does not support raw message delivery.")
+		}
+	case filterScope:
+		if scope := topics.FilterScope(value); scope != topics.FilterAttributes && scope != topics.FilterBody {
+			return wrong("FilterPolicyScope: Invalid value [" + value + "]. Please use either MessageBody or MessageAttributes")
+		}
+	case delivery:
+		if sub.Protocol != topics.HTTP && sub.Protocol != topics.HTTPS {
+			return wrong("DeliveryPolicy: Delivery protocol [" + sub.Attributes[keptProtocol] + "] does not support delivery policies.")
+		}
+		if _, err := deliveryPolicyOf("", value); err != nil {
+			return wrong("DeliveryPolicy: " + err.Error())
+		}
+	case redrive:
+		return checkRedrive(sub, value)
+	}
+	return nil
+}
+
+func takesRaw(protocol string) bool {
+	return protocol == topics.SQS || protocol == topics.HTTP || protocol == topics.HTTPS
+}
+
+func checkRedrive(sub *topics.Subscription, value string) *problem {
+	var policy struct {
+		Target string `json:"deadLetterTargetArn"`
+	}
+	if json.Unmarshal([]byte(value), &policy) != nil {
+		return wrong("RedrivePolicy: failed to parse JSON.")
+	}
+	switch {
+	case !isQueueARN(policy.Target):
+		return wrong("RedrivePolicy: deadLetterTargetArn is an invalid arn")
+	case isFIFO(sub.Topic) && isFIFO(sub.Endpoint) && !isFIFO(policy.Target):
+		return wrong("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.")
+	}
+	return nil
+}
+
+// applyAttributes gives the kept texts their effect.
+func applyAttributes(sub *topics.Subscription, topic *topics.Topic) *problem {
+	sub.Raw = sub.Attributes[rawDelivery] == "true"
+	sub.Retry = fixedRetry(sub.Protocol)
+	if sub.Protocol == topics.HTTP || sub.Protocol == topics.HTTPS {
+		p, err := deliveryPolicyOf(topic.Attributes[delivery], sub.Attributes[delivery])
+		if err != nil {
+			return wrong("DeliveryPolicy: " + err.Error())
+		}
+		sub.Retry = p.Healthy.retry()
+	}
+	sub.Filter = nil
+	if text := sub.Attributes[filterPolicy]; text != "" {
+		sub.Filter = &topics.Filter{Policy: text, Scope: scopeOf(sub)}
+		if err := sub.Filter.Check(); err != nil {
+			return wrong(err.Error())
+		}
+	}
+	return nil
+}
+
+func scopeOf(sub *topics.Subscription) topics.FilterScope {
+	if scope := sub.Attributes[filterScope]; scope != "" {
+		return topics.FilterScope(scope)
+	}
+	return topics.FilterAttributes
+}
+
+type subscriptionIn struct {
+	SubscriptionArn string `json:"SubscriptionArn"`
+}
+
+type setSubscriptionAttributesIn struct {
+	SubscriptionArn string `json:"SubscriptionArn"`
+	AttributeName   string `json:"AttributeName"`
+	AttributeValue  string `json:"AttributeValue"`
+}
+
+func (s *service) setSubscriptionAttributes(ctx context.Context, r *awswire.Request, in *setSubscriptionAttributesIn) (*nothing, error) {
+	o, sub, err := s.subscription(r, in.SubscriptionArn)
+	if err != nil {
+		return nil, err
+	}
+	topic, err := s.Topics.Topic(o, sub.Topic)
+	if err != nil {
+		return nil, wordFor(err, "SubscriptionArn")
+	}
+	_, err = s.Topics.ChangeSubscription(ctx, o, sub.ID, func(sub *topics.Subscription) error {
+		if sub.Attributes == nil {
+			sub.Attributes = map[string]string{}
+		}
+		why := setSubscriptionAttribute(sub, in.AttributeName, in.AttributeValue)
+		if why == nil {
+			why = applyAttributes(sub, &topic)
+		}
+		return why.behind("Invalid parameter: ")
+	})
+	if errors.Is(err, topics.ErrNotFound) {
+		err = noSubscription()
+	}
+	return nil, err
+}
+
+func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Request, in *subscriptionIn) (*attributesOut, error) {
+	o, sub, err := s.subscription(r, in.SubscriptionArn)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{
+		"SubscriptionArn": s.subscriptionARN(o, sub.Topic, sub.ID), "TopicArn": s.topicARN(o, sub.Topic), "Owner": o.Account,
+		"Protocol": protocolOf(&sub), "Endpoint": s.endpointOf(&sub), "PendingConfirmation": boolText(sub.Pending),
+		"ConfirmationWasAuthenticated": boolText(sub.Attributes[keptAuthenticated] == "true" && !sub.Pending),
+		"SubscriptionPrincipal":        "arn:aws:iam::" + o.Account + ":root",
+		rawDelivery:                    boolText(sub.Raw),
+	}
+	for _, name := range []string{filterPolicy, delivery, redrive, roleARN} {
+		if value, ok := sub.Attributes[name]; ok {
+			all[name] = value
+		}
+	}
+	if sub.Filter != nil {
+		all[filterScope] = string(sub.Filter.Scope)
+	}
+	if sub.Protocol == topics.HTTP || sub.Protocol == topics.HTTPS {
+		topic, err := s.Topics.Topic(o, sub.Topic)
+		if err != nil {
+			return nil, wordFor(err, "SubscriptionArn")
+		}
+		p, _ := deliveryPolicyOf(topic.Attributes[delivery], sub.Attributes[delivery]) // checked when they were set
+		text, _ := json.Marshal(p)                                                     // strings and numbers: cannot fail
+		all["EffectiveDeliveryPolicy"] = string(text)
+	}
+	return &attributesOut{all}, nil
+}

@@ -1,0 +1,153 @@
+package sns
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+// topicAttributes are the attributes that can be set, each with the check of
+// its value: what would be right, or "". FifoTopic is fixed at creation.
+// https://docs.aws.amazon.com/sns/latest/api/API_SetTopicAttributes.html
+var topicAttributes = func() map[string]func(t *topics.Topic, value string) string {
+	all := map[string]func(*topics.Topic, string) string{
+		"Policy":                    isJSON,
+		"DeliveryPolicy":            topicDeliveryPolicy,
+		"TracingConfig":             oneOf("PassThrough", "Active"),
+		"KmsMasterKeyId":            anything, // kept and shown; the store does not encrypt by it
+		"SignatureVersion":          oneOf("1", "2"),
+		"ContentBasedDeduplication": onlyFIFO(oneOf("true", "false")),
+		"FifoThroughputScope":       onlyFIFO(oneOf("Topic", "MessageGroup")),
+		"ArchivePolicy":             isJSON,
+	}
+	for _, protocol := range []string{"HTTP", "Firehose", "Lambda", "Application", "SQS"} {
+		all[protocol+"SuccessFeedbackRoleArn"] = anything
+		all[protocol+"SuccessFeedbackSampleRate"] = percent
+		all[protocol+"FailureFeedbackRoleArn"] = anything
+	}
+	return all
+}()
+
+func anything(*topics.Topic, string) string { return "" }
+
+func isJSON(_ *topics.Topic, value string) string {
+	var object map[string]any
+	if json.Unmarshal([]byte(value), &object) != nil {
+		return "failed to parse JSON"
+	}
+	return ""
+}
+
+func topicDeliveryPolicy(_ *topics.Topic, value string) string {
+	_, err := deliveryPolicyOf(value, "")
+	return textOf(err)
+}
+
+func oneOf(allowed ...string) func(*topics.Topic, string) string {
+	return func(_ *topics.Topic, value string) string {
+		if slices.Contains(allowed, value) {
+			return ""
+		}
+		return "Invalid value [" + value + "]. Must be " + strings.Join(allowed, " or ") + "."
+	}
+}
+
+func onlyFIFO(check func(*topics.Topic, string) string) func(*topics.Topic, string) string {
+	return func(t *topics.Topic, value string) string {
+		if !isFIFO(t.Name) {
+			return "is for FIFO topics only"
+		}
+		return check(t, value)
+	}
+}
+
+func percent(_ *topics.Topic, value string) string {
+	if n, err := strconv.Atoi(value); err != nil || n < 0 || n > 100 {
+		return "must be a number from 0 to 100"
+	}
+	return ""
+}
+
+func isFIFO(topic string) bool { return strings.HasSuffix(topic, ".fifo") }
+
+// setAttribute checks and sets one attribute; an empty value takes it away. It
+// says what is wrong, or "".
+func setAttribute(t *topics.Topic, name, value string) string {
+	if name == "DisplayName" {
+		if utf8.RuneCountInString(value) > 100 {
+			return "DisplayName: must be at most 100 characters"
+		}
+		t.DisplayName = value
+		return ""
+	}
+	check, ok := topicAttributes[name]
+	if !ok {
+		return "AttributeName"
+	}
+	if value == "" {
+		delete(t.Attributes, name)
+		return ""
+	}
+	if why := check(t, value); why != "" {
+		return name + ": " + why
+	}
+	if t.Attributes == nil {
+		t.Attributes = map[string]string{}
+	}
+	t.Attributes[name] = value
+	return ""
+}
+
+type setTopicAttributesIn struct {
+	TopicArn       string `json:"TopicArn"`
+	AttributeName  string `json:"AttributeName"`
+	AttributeValue string `json:"AttributeValue"`
+}
+
+func (s *service) setTopicAttributes(ctx context.Context, r *awswire.Request, in *setTopicAttributesIn) (*nothing, error) {
+	o, t, err := s.topic(r, in.TopicArn)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Topics.ChangeTopic(ctx, o, t.Name, func(t *topics.Topic) error {
+		if why := setAttribute(t, in.AttributeName, in.AttributeValue); why != "" {
+			return invalid(why)
+		}
+		return nil
+	})
+	return nil, wordFor(err, "TopicArn")
+}
+
+type attributesOut struct {
+	Attributes map[string]string `json:"Attributes" query:"Attributes.entry,key,value"`
+}
+
+func (s *service) getTopicAttributes(_ context.Context, r *awswire.Request, in *topicIn) (*attributesOut, error) {
+	o, t, err := s.topic(r, in.TopicArn)
+	if err != nil {
+		return nil, err
+	}
+	confirmed, pending, err := s.Topics.CountSubscriptions(o, t.Name)
+	if err != nil {
+		return nil, err
+	}
+	arn := s.topicARN(o, t.Name)
+	all := map[string]string{
+		"TopicArn": arn, "Owner": o.Account, "DisplayName": t.DisplayName, "Policy": defaultPolicy(o, arn),
+		"SubscriptionsConfirmed": strconv.Itoa(confirmed), "SubscriptionsPending": strconv.Itoa(pending),
+		"SubscriptionsDeleted":    "0", // they are gone at once
+		"EffectiveDeliveryPolicy": effectiveDeliveryPolicy(t.Attributes["DeliveryPolicy"]),
+	}
+	if isFIFO(t.Name) {
+		all["ContentBasedDeduplication"], all["FifoThroughputScope"] = "false", "Topic"
+	}
+	maps.Copy(all, t.Attributes)
+	return &attributesOut{all}, nil
+}

@@ -1,0 +1,58 @@
+package topics
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// ChangeTopic applies change to a topic as it stands, again if it was changed
+// at the same moment; an error of change is returned and nothing is written.
+// The name stays. Durable on return.
+func (t *Topics) ChangeTopic(ctx context.Context, o Owner, name string, change func(*Topic) error) (Topic, error) {
+	if err := checkNotReserved("topic", name); err != nil {
+		return Topic{}, err
+	}
+	return changeRecord(ctx, t, topicKey(o, name), func(topic *Topic) error {
+		if topic.Deleting {
+			return ErrNotFound
+		}
+		err := change(topic)
+		topic.Name = name
+		return err
+	})
+}
+
+// ChangeSubscription is ChangeTopic for a subscription; what it ties together
+// (topic, protocol, endpoint) stays.
+func (t *Topics) ChangeSubscription(ctx context.Context, o Owner, id queue.ID, change func(*Subscription) error) (Subscription, error) {
+	s, err := t.Subscription(o, id)
+	if err != nil {
+		return s, err
+	}
+	return changeRecord(ctx, t, subscriptionKey(o, s.Topic, id), func(s *Subscription) error {
+		was := *s
+		err := change(s)
+		s.ID, s.Topic, s.Protocol, s.Account, s.Endpoint, s.Group = was.ID, was.Topic, was.Protocol, was.Account, was.Endpoint, was.Group
+		return err
+	})
+}
+
+func changeRecord[T any](ctx context.Context, t *Topics, key []byte, change func(*T) error) (T, error) {
+	for {
+		v, revision, err := get[T](t.store, queue.Registry, key)
+		if err == nil {
+			err = change(&v)
+		}
+		if err != nil {
+			return v, err
+		}
+		b := &queue.Batch{}
+		b.Expect(key, revision)
+		put(b, key, v)
+		if _, err = t.store.Commit(ctx, queue.Registry, b); !errors.Is(err, queue.ErrConflict) {
+			return v, err
+		}
+	}
+}

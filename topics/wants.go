@@ -1,0 +1,88 @@
+package topics
+
+import (
+	"sync"
+
+	"github.com/fanfare-gateway/fanfare/topics/filter"
+)
+
+// Filter is a filter policy in the form SNS gives it.
+type Filter struct {
+	Policy string      `json:"policy"` // a JSON object
+	Scope  FilterScope `json:"scope"`
+}
+
+// FilterScope is what a filter policy looks at.
+type FilterScope string
+
+// The scopes.
+const (
+	FilterAttributes FilterScope = "MessageAttributes"
+	FilterBody       FilterScope = "MessageBody"
+)
+
+// Check tells what is wrong with a filter, in AWS's words; nil if nothing is.
+func (f Filter) Check() error {
+	_, err := f.compile()
+	return err
+}
+
+func (f Filter) compile() (*filter.Policy, error) {
+	scope := filter.Attributes
+	if f.Scope == FilterBody {
+		scope = filter.Body
+	}
+	return filter.Parse([]byte(f.Policy), scope, filter.Limits{Keys: filter.AWSKeys})
+}
+
+// maxPolicies is how many compiled policies are kept.
+const maxPolicies = 10_000
+
+// policies are compiled policies by their text: many subscriptions share one.
+type policies struct {
+	mu  sync.Mutex
+	all map[Filter]*filter.Policy
+}
+
+func (c *policies) get(f Filter) (*filter.Policy, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p := c.all[f]; p != nil {
+		return p, nil
+	}
+	p, err := f.compile()
+	if err != nil {
+		return nil, err
+	}
+	if c.all == nil || len(c.all) >= maxPolicies {
+		c.all = map[Filter]*filter.Policy{}
+	}
+	c.all[f] = p
+	return p, nil
+}
+
+// audience is one publish as filter policies see it.
+type audience struct {
+	policies *policies
+	message  *filter.Message
+}
+
+func (t *Topics) audience(c *content) audience {
+	attributes := make(map[string]filter.Attribute, len(c.Attributes))
+	for name, a := range c.Attributes {
+		attributes[name] = filter.Attribute{DataType: a.Type, Value: a.Value}
+	}
+	return audience{&t.policies, filter.NewMessage(attributes, []byte(c.Message))}
+}
+
+// wanted tells whether a subscription gets the publish.
+func (a audience) wanted(s *Subscription) (bool, error) {
+	if s.Disabled != "" || s.Pending {
+		return false, nil
+	}
+	if s.Filter == nil {
+		return true, nil
+	}
+	p, err := a.policies.get(*s.Filter)
+	return err == nil && p.Match(a.message), err
+}
