@@ -146,6 +146,9 @@ func (s *service) showMove(m queue.Move) moveShown {
 	}
 	if m.Destination != "" {
 		out.DestinationARN = s.arn(m.Destination)
+		if _, err := s.Store.Queue(m.Destination); m.Phase == queue.MoveFailed && errors.Is(err, queue.ErrNotFound) {
+			out.FailureReason = simple + "NonExistentQueue"
+		}
 	}
 	if m.Phase == queue.MoveRunning {
 		out.Handle = s.moveHandle(m)

@@ -130,6 +130,24 @@ func TestMoveIsCancelled(t *testing.T) {
 	refused(t, err, "ResourceNotFoundException", "Task does not exist.")
 }
 
+func TestMoveFailsWithItsDestination(t *testing.T) {
+	t.Parallel()
+	f := newFace(t, sqs.Options{})
+	buried(t, f, 5)
+	target := f.create(t, "target")
+	_, err := f.StartMessageMoveTask(t.Context(), &awssqs.StartMessageMoveTaskInput{
+		SourceArn: aws.String(arn("dead")), DestinationArn: aws.String(arn("target")), MaxNumberOfMessagesPerSecond: aws.Int32(2),
+	})
+	require.NoError(t, err)
+	_, err = f.DeleteQueue(t.Context(), &awssqs.DeleteQueueInput{QueueUrl: target})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		out, err := f.ListMessageMoveTasks(t.Context(), &awssqs.ListMessageMoveTasksInput{SourceArn: aws.String(arn("dead"))})
+		return err == nil && aws.ToString(out.Results[0].Status) == "FAILED" &&
+			aws.ToString(out.Results[0].FailureReason) == "AWS.SimpleQueueService.NonExistentQueue"
+	}, 10*time.Second, 20*time.Millisecond)
+}
+
 func TestBadMovesAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFace(t, sqs.Options{})
