@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -149,12 +148,7 @@ func TestSandboxIsLaxWithSQS(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sb.Close()) })
 	g, _ := serve(t, t.TempDir(), sb)
-	client := sqs.New(sqs.Options{
-		BaseEndpoint: aws.String(g.URL()), Region: "us-east-1", RetryMaxAttempts: 1,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "any", SecretAccessKey: "thing"}, nil
-		}),
-	})
+	client := sqsClient(g.URL(), "us-east-1", "any", "thing")
 	for range 2 {
 		q, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("orders")})
 		require.NoError(t, err)
