@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
@@ -136,6 +137,32 @@ func TestFormsThatAreNotAWS(t *testing.T) {
 		require.NoError(t, res.Body.Close())
 		require.NotContains(t, string(text), "<Code>", path)
 		require.Contains(t, res.Header.Get("Content-Type"), kind)
+	}
+}
+
+// TestSandboxIsLaxWithSQS: a deleted queue is made again at once, purged twice, and
+// known by its bare name.
+func TestSandboxIsLaxWithSQS(t *testing.T) {
+	t.Parallel()
+	sb, err := sandbox.Start(sandbox.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sb.Close()) })
+	g, _ := serve(t, t.TempDir(), sb)
+	client := sqsClient(g.URL(), "us-east-1", "any", "thing")
+	for range 2 {
+		q, err := client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("orders")})
+		require.NoError(t, err)
+		_, err = client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: q.QueueUrl, MessageBody: aws.String("hello")})
+		require.NoError(t, err)
+		got, err := client.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String("orders")})
+		require.NoError(t, err)
+		require.Len(t, got.Messages, 1)
+		for range 2 {
+			_, err = client.PurgeQueue(t.Context(), &sqs.PurgeQueueInput{QueueUrl: q.QueueUrl})
+			require.NoError(t, err)
+		}
+		_, err = client.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: q.QueueUrl})
+		require.NoError(t, err)
 	}
 }
 
