@@ -46,6 +46,9 @@ import (
 //	v/id32                           event not yet published (of the gateway itself)
 //	q/NAME                           when a queue was deleted (gateway/sqs)
 //	k/unsubscribe                    key of unsubscribe links (gateway/callback; the default owner's)
+//	k/sns-sms                        SMS attributes (gateway/sns)
+//	k/sns-opted-in/NUMBER            when a number was opted in again (gateway/sns)
+//	k/sns-signing                    key and certificate of SNS messages (gateway/sns; the gateway's own)
 func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
 func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }
 func openKey(id queue.ID) []byte     { return append([]byte{'o'}, id.Prefix()...) }
