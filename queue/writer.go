@@ -83,8 +83,7 @@ type flight struct {
 	reqs     []*request
 	wakes    []wake
 	changed  []string
-	// forwarded: the shard's outbox has something new.
-	forwarded bool
+	outbox   bool // has something new
 }
 
 func newWriter(sh *shard) *writer {
@@ -233,8 +232,7 @@ func (w *writer) finish(reqs []*request, durable bool) bool {
 	if f.wait != nil {
 		w.airborne = append(w.airborne, mark{w.group, w.started, w.now})
 	}
-	f.wakes, f.changed = w.wakes, w.changed
-	f.forwarded = w.forwarded
+	f.wakes, f.changed, f.outbox = w.wakes, w.changed, w.forwarded
 	w.wakes, w.changed, w.forwarded = nil, nil, false
 	select {
 	case w.flight <- f:
@@ -303,7 +301,7 @@ func (w *writer) acknowledge() {
 				wk.queue.waiters.wake(wk.n)
 			}
 			w.sh.watchers.tell(f.changed)
-			if f.forwarded {
+			if f.outbox {
 				w.sh.outbox.ring()
 			}
 		case <-w.store.failed:

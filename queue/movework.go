@@ -1,0 +1,107 @@
+package queue
+
+import "fmt"
+
+// moveWork moves the next messages of a shard: what it takes from the source,
+// what it adds to destinations and how far it came are one batch.
+type moveWork struct {
+	record   *moveRecord
+	progress progress
+	limit    int
+	done     bool // nothing is left in the shard
+	failed   error
+}
+
+func (m *moveWork) do(w *writer) (answer, error) {
+	if q, _ := w.store.byNumber(m.record.Number); q == nil { // purged or deleted
+		m.done = true
+		return whenSettled, nil
+	}
+	w.flush() // so that the scan sees what others of the group did
+	before := m.progress
+	m.step(w, w.line(m.record.Number))
+	if m.progress != before {
+		w.set(progressKey(w.sh.prefix, m.record.ID), m.progress.append(w.val[:0]))
+	}
+	return durableIf(m.progress.moved != before.moved), nil
+}
+
+// step walks on over the messages that were visible when the move started.
+func (m *moveWork) step(w *writer, ln *line) {
+	number := m.record.Number
+	key := func(pos uint64) []byte { return messageKey(nil, w.sh.prefix, tableMessage, number, pos) }
+	end := positionAt(m.record.Started + 1)
+	it := w.iter(key(m.progress.next), key(end))
+	defer it.Close()
+	ok := it.First() || w.past(it, key, m.progress.next, end)
+	for seen, moved := 0, 0; ok && seen < moveLook && moved < m.limit && w.batch.Len() < moveBytes; seen++ {
+		pos := positionOf(it.Key())
+		c, err := parseContent(it.Value())
+		must(err)
+		s, free := w.freeState(ln, pos, &c)
+		if free && m.wants(&c) {
+			to, err := m.destination(w, ln, &c)
+			if err != nil {
+				m.failed = err
+				return
+			}
+			w.transfer(ln, pos, s, &c, to)
+			m.progress.moved++
+			moved++
+		}
+		m.progress.next = pos + 1
+		ok = it.Next() || w.past(it, key, pos+1, end)
+	}
+	must(it.Error())
+	m.done = !ok
+}
+
+func (m *moveWork) wants(c *content) bool {
+	r := m.record
+	return c.sentAt >= r.From && (r.Before == 0 || c.sentAt < r.Before)
+}
+
+func (m *moveWork) destination(w *writer, ln *line, c *content) (*queueDef, error) {
+	name := m.record.Destination
+	if name == "" {
+		name = c.source
+	}
+	if name == "" {
+		return nil, &moveError{fmt.Sprintf("message %v came from no other queue; a destination must be named", c.id)}
+	}
+	to := w.store.queue(name)
+	switch {
+	case to == nil:
+		return nil, &moveError{fmt.Sprintf("destination queue %q: %v", name, ErrNotFound)}
+	case to.current.Load().Settings.FIFO != ln.fifo:
+		return nil, &moveError{fmt.Sprintf("destination queue %q must be FIFO if queue %q is, and only then", name, m.record.Source)}
+	case to == ln.queue:
+		return nil, &moveError{fmt.Sprintf("message %v would move to where it is", c.id)}
+	}
+	return to, nil
+}
+
+// freeState is where a message stands; free tells whether a receiver could get it.
+func (w *writer) freeState(ln *line, pos uint64, c *content) (s state, free bool) {
+	s, leased, err := w.stateOf(ln.number, pos)
+	must(err)
+	if !leased {
+		s = state{phase: phaseReady, group: c.group}
+		if wasDelayed(pos) && w.stillDelayed(ln, pos) {
+			return s, false
+		}
+	}
+	return s, s.phase == phaseReady && !w.locked(ln, c.group)
+}
+
+// transfer moves a message to another queue, as a new one.
+func (w *writer) transfer(ln *line, pos uint64, s state, c *content, to *queueDef) {
+	w.remove(ln, pos, s)
+	def := to.current.Load()
+	moved := *c
+	moved.id, moved.sentAt, moved.source = w.sh.ids.next(w.now), w.now, ""
+	if def.Settings.FIFO {
+		moved.dedup = moved.id.String()
+	}
+	w.add(w.line(def.number()), &moved, sendTime(&Message{}, &def.Settings, w.now))
+}
