@@ -1,0 +1,139 @@
+package topics
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// CreateTopic makes a topic; one of the same name and content is returned as
+// it is, with other content ErrConflict. Durable on return.
+func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, error) {
+	if err := checkName("name", topic.Name); err != nil {
+		return Topic{}, err
+	}
+	if err := checkNotReserved("name", topic.Name); err != nil {
+		return Topic{}, err
+	}
+	switch topic.OnUncertain {
+	case OnUncertainDefault, Resend, HoldUncertain, DropUncertain:
+	default:
+		return Topic{}, invalid("on_uncertain", "must be resend, hold or drop")
+	}
+	topic.Created = t.store.Now().UTC()
+	key := topicKey(o, topic.Name)
+	b := &queue.Batch{}
+	b.Expect(key, 0)
+	put(b, key, topic)
+	_, err := t.store.Commit(ctx, queue.Registry, b)
+	if !errors.Is(err, queue.ErrConflict) {
+		return topic, err
+	}
+	old, _, err := get[Topic](t.store, queue.Registry, key)
+	if errors.Is(err, ErrNotFound) || old.Deleting { // its end comes first
+		if err := t.deleteTopic(ctx, o, topic.Name); err != nil {
+			return Topic{}, err
+		}
+		return t.CreateTopic(ctx, o, topic)
+	}
+	if err != nil {
+		return Topic{}, err
+	}
+	if old.DisplayName != topic.DisplayName || old.OnUncertain != topic.OnUncertain {
+		return Topic{}, fmt.Errorf("%w: topic %s exists with other settings", ErrConflict, topic.Name)
+	}
+	return old, nil
+}
+
+// Topic looks a topic up.
+func (t *Topics) Topic(o Owner, name string) (Topic, error) {
+	topic, _, err := t.topic(o, name)
+	return topic, err
+}
+
+// topic reads a topic and its revision. One that is being deleted is not found.
+func (t *Topics) topic(o Owner, name string) (Topic, uint64, error) {
+	if name == EventsTopic {
+		return Topic{Name: EventsTopic, DisplayName: "Status events"}, 0, nil
+	}
+	topic, rev, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
+	if errors.Is(err, ErrNotFound) || topic.Deleting {
+		return Topic{}, rev, fmt.Errorf("topic %q: %w", name, ErrNotFound)
+	}
+	return topic, rev, err
+}
+
+// Topics lists topics in order of name, those behind after, at most limit.
+func (t *Topics) Topics(o Owner, after string, limit int) ([]Topic, error) {
+	var from []byte
+	if after != "" {
+		from = topicKey(o, after)
+	}
+	return list[Topic](t, topicKey(o, ""), from, limit)
+}
+
+func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
+	out := []T{}
+	var bad error
+	err := t.store.Scan(queue.Registry, prefix, after, func(r queue.Record) bool {
+		var v T
+		if bad = json.Unmarshal(r.Value, &v); bad != nil {
+			return false
+		}
+		if topic, ok := any(v).(Topic); !ok || !topic.Deleting {
+			out = append(out, v)
+		}
+		return len(out) < limit
+	})
+	return out, errors.Join(err, bad)
+}
+
+// DeleteTopic removes a topic and its subscriptions. Deliveries under way go
+// on for endpoints already handed over; the others end as cancelled.
+func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
+	if err := checkNotReserved("topic", name); err != nil {
+		return err
+	}
+	// The mark comes first: from then on nobody subscribes.
+	topic, rev, err := t.topic(o, name)
+	if err != nil {
+		return err
+	}
+	topic.Deleting = true
+	b := &queue.Batch{}
+	b.Expect(topicKey(o, name), rev)
+	put(b, topicKey(o, name), topic)
+	if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
+		if errors.Is(err, queue.ErrConflict) {
+			return t.DeleteTopic(ctx, o, name) // changed at the same moment
+		}
+		return err
+	}
+	return t.deleteTopic(ctx, o, name)
+}
+
+// deleteTopic removes a topic that is marked, and what is left of it.
+func (t *Topics) deleteTopic(ctx context.Context, o Owner, name string) error {
+	for {
+		subs, err := list[Subscription](t, subscriptionsPrefix(o, name), nil, 500)
+		if err != nil {
+			return err
+		}
+		b := &queue.Batch{}
+		for _, s := range subs {
+			removeSubscription(b, o, s)
+		}
+		if len(subs) < 500 {
+			b.Remove(topicKey(o, name))
+		}
+		if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
+			return err
+		}
+		if len(subs) < 500 {
+			return nil
+		}
+	}
+}
