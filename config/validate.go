@@ -147,6 +147,9 @@ func (ch *checker) relations(c Config) {
 	if c.Listen == c.AdminListen && !strings.HasSuffix(c.Listen, ":0") {
 		ch.fail("admin_listen", "must differ from listen")
 	}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil && c.Keyless() && open(host) {
+		ch.fail("listen", "must be a loopback address as long as there is no key (keys, aws.access_keys), not %s", c.Listen)
+	}
 	if c.Limits.Request < c.Limits.Message {
 		ch.fail("limits.request", "must be at least limits.message (%v), not %v", c.Limits.Message, c.Limits.Request)
 	}
@@ -165,6 +168,15 @@ func (ch *checker) relations(c Config) {
 	unique(ch, "accounts", "name", c.Accounts, func(a Account) string { return a.Name })
 	unique(ch, "aws.access_keys", "name", c.AWS.AccessKeys, func(k AccessKey) string { return k.Name })
 	unique(ch, "aws.access_keys", "id", c.AWS.AccessKeys, func(k AccessKey) string { return k.ID })
+}
+
+// open tells whether a host is an address that others can reach.
+func open(host string) bool {
+	if host == "" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && !ip.IsLoopback()
 }
 
 // unique checks that no two elements have the same in a field.

@@ -1,6 +1,7 @@
 package topics
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -28,10 +29,11 @@ const (
 	bookCounts               // counters of causes ↔ that index
 	bookOpen                 // publishes not completed ↔ index of open publishes
 	bookWaiting              // counters of waiting retries ↔ queued records that wait for one
+	bookRunning              // publishes with deliveries that are not final ↔ index of open publishes
 	numberOfBook             // how many there are
 )
 
-var bookNames = [numberOfBook]string{"ledger", "entries", "held", "causes", "counts", "open", "waiting"}
+var bookNames = [numberOfBook]string{"ledger", "entries", "held", "causes", "counts", "open", "waiting", "running"}
 
 const auditSlots = 256
 
@@ -138,9 +140,7 @@ func (t *Topics) eachItem(v *queue.View, add func(b book, item []byte, n int64))
 				}
 			})
 		},
-		func() error {
-			return eachJSON(v, 'd', func(key []byte, d *auditedDelivery) { deliveryItems(key, d, add) })
-		},
+		func() error { return deliveryItems(v, add) },
 		func() error { return t.eachEntry(v, func(id queue.ID) { add(bookEntries, id[:], -1) }) },
 	} {
 		if err := walk(); err != nil {
@@ -184,8 +184,28 @@ func causeItems(v *queue.View, add func(b book, item []byte, n int64)) error {
 	})
 }
 
-// deliveryItems adds what follows from one delivery's record.
-func deliveryItems(id []byte, d *auditedDelivery, add func(b book, item []byte, n int64)) {
+// deliveryItems adds what follows from the deliveries' records.
+func deliveryItems(v *queue.View, add func(b book, item []byte, n int64)) error {
+	var running []byte // the latest publish found to have open deliveries
+	var bad error
+	err := eachJSON(v, 'd', func(id []byte, d *auditedDelivery) {
+		deliveryItem(id, d, add)
+		publish := id[:len(queue.ID{}.Prefix())]
+		if d.State.Final() || bytes.Equal(publish, running) {
+			return
+		}
+		running = bytes.Clone(publish)
+		add(bookRunning, publish, 1)
+		bad = errors.Join(bad, v.Scan(append([]byte{'o'}, publish...), nil, func(queue.Record) bool {
+			add(bookRunning, publish, -1)
+			return false
+		}))
+	})
+	return errors.Join(err, bad)
+}
+
+// deliveryItem adds what follows from one delivery's record.
+func deliveryItem(id []byte, d *auditedDelivery, add func(b book, item []byte, n int64)) {
 	publish := id[:len(queue.ID{}.Prefix())]
 	add(bookLedger, append(publish[:len(publish):len(publish)], byte(d.State)), -1)
 	switch {

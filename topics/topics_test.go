@@ -429,7 +429,7 @@ func TestAuditorFindsWhatIsBroken(t *testing.T) {
 		},
 		"a publish not found open": {
 			waiting, func(c *queue.Batch) { c.Remove(prefixed('o', waiting.Prefix())) },
-			func(c *queue.Batch) { c.Put(prefixed('o', waiting.Prefix()), nil) }, 1,
+			func(c *queue.Batch) { c.Put(prefixed('o', waiting.Prefix()), nil) }, 2, // and it has an open delivery
 		},
 		"a held delivery that is none": {
 			waiting, func(c *queue.Batch) { c.Put(prefixed('h', dlv[:]), nil) },
