@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +26,7 @@ func TestCorruptBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const messages = 600
 		ctx := context.Background()
-		var told bytes.Buffer
+		var told journal
 		o := queue.Options{FS: vfs.NewMem(), Shards: 1, MemTable: 4 << 20, Logger: slog.New(slog.NewTextHandler(&told, nil))}
 		s := open(t, o)
 		for name, set := range map[string]queue.Settings{
@@ -105,4 +106,22 @@ func flip(t *testing.T, fs vfs.FS) {
 	_, err = f.Write(b)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
+}
+
+// journal keeps what is logged; the store may log while it is read.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }

@@ -3,6 +3,7 @@ package queuetest
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -292,12 +293,12 @@ func movesInTime() behaviours {
 			k.create("q", queue.Settings{})
 			k.create("to", queue.Settings{})
 			k.send("q", "m")
-			free := uint64(1)
-			k.options.DiskFree = func() (uint64, uint64, error) { return free, 100 << 30, nil }
+			var free atomic.Uint64
+			k.options.DiskFree = func() (uint64, uint64, error) { return free.Load(), 100 << 30, nil }
 			k.restart()
 			require.Equal(k, queue.MoveRunning, k.move(queue.Move{Source: "q", Destination: "to"}).Phase)
 			k.counts("q", 1, 0, 0)
-			free = 50 << 30
+			free.Store(50 << 30)
 			k.pass(3 * time.Second)
 			require.Equal(k, queue.MoveCompleted, k.latest("q").Phase)
 			k.counts("to", 1, 0, 0)
