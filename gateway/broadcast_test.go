@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // TestBroadcastToTenThousand publishes to 10,000 subscribers on four channels:
@@ -17,7 +18,7 @@ import (
 // overtakes it, nobody has it twice, its ledger closes and the books balance.
 func TestBroadcastToTenThousand(t *testing.T) {
 	t.Parallel()
-	const each = 2500 / slowdown
+	const each = 2500 / queuetest.Slowdown
 	sb, err := sandbox.Start(sandbox.Options{CallbackDelay: time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sb.Close()) })

@@ -13,11 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // crashes is how many power losses TestPowerLoss simulates for each number of
 // shards.
-var crashes = flag.Int("crashes", 100/slowdown, "power losses to simulate")
+var crashes = flag.Int("crashes", 100/queuetest.Slowdown, "power losses to simulate")
 
 const (
 	crashCallers = 4

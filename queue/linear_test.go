@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // fifoCall is one operation on one group of a FIFO queue.
@@ -62,7 +63,7 @@ func TestLinearizable(t *testing.T) {
 			t.Parallel()
 			s := open(t, queue.Options{FS: vfs.NewMem(), Shards: shards})
 			defer func() { require.NoError(t, s.Close()) }()
-			const rounds = 100 / slowdown
+			const rounds = 100 / queuetest.Slowdown
 			proven := 0
 			for round := range rounds {
 				name := fmt.Sprint("q", round)

@@ -18,8 +18,8 @@ func TestMain(m *testing.M) {
 	if dir, shards, ok := strings.Cut(os.Getenv(killedFolder), ":"); ok {
 		runKilled(dir, shards)
 	}
-	if slowdown > 1 { // before the command line is read, which may say otherwise
-		if err := flag.Set("rapid.checks", strconv.Itoa(100/slowdown)); err != nil {
+	if queuetest.Slowdown > 1 { // before the command line is read, which may say otherwise
+		if err := flag.Set("rapid.checks", strconv.Itoa(100/queuetest.Slowdown)); err != nil {
 			panic(err)
 		}
 	}

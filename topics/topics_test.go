@@ -13,6 +13,7 @@ import (
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 	"github.com/fanfare-gateway/fanfare/templates"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -136,7 +137,7 @@ func (b *bench) settle(id queue.ID) topics.Ledger {
 
 func (b *bench) until(ok func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, ok, 20*slowdown*time.Second, 2*time.Millisecond)
+	require.Eventually(b.t, ok, 20*queuetest.Slowdown*time.Second, 2*time.Millisecond)
 }
 
 func TestPublishReachesEverySubscriptionOnce(t *testing.T) {
@@ -217,7 +218,7 @@ func TestBroadcastIsExpandedInChunks(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.topic("news")
-	const n = 1200 / slowdown
+	const n = 1200 / queuetest.Slowdown
 	for i := range n {
 		b.subscribe("news", topics.SMS, fmt.Sprint("+", i))
 	}

@@ -2,4 +2,5 @@
 
 package queuetest
 
-const fewer = 1
+// Slowdown is by how much tests make large crowds smaller: not at all.
+const Slowdown = 1

@@ -2,6 +2,7 @@
 
 package queuetest
 
-// fewer is how much smaller the largest crowds are under the race detector,
-// where everything takes about ten times as long.
-const fewer = 5
+// Slowdown is by how much tests with large crowds, of other packages too, make
+// them smaller under the race detector, where everything takes about ten times
+// as long.
+const Slowdown = 5

@@ -74,7 +74,7 @@ func waiting() behaviours {
 		},
 		"ten thousand wait and each has one": func(k *kit) {
 			k.create("q", queue.Settings{})
-			const n = 10_000 / fewer
+			const n = 10_000 / Slowdown
 			all := make(chan answer, n)
 			for range n {
 				go func() {
