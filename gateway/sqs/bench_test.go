@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,12 +24,21 @@ import (
 
 const benchBody = 1024
 
-// callers runs call n times in all from as many goroutines, and tells how long
+// spent is what a run took: of the clock, and of all cores.
+type spent struct{ wall, cpu time.Duration }
+
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail for oneself
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// callers runs call n times in all from as many goroutines, and tells what
 // that took.
-func callers(goroutines, n int, call func(goroutine, i int)) time.Duration {
+func callers(goroutines, n int, call func(goroutine, i int)) spent {
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	start := time.Now()
+	start, cpu := time.Now(), cpuTime()
 	for g := range goroutines {
 		wg.Go(func() {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
@@ -37,12 +47,12 @@ func callers(goroutines, n int, call func(goroutine, i int)) time.Duration {
 		})
 	}
 	wg.Wait()
-	return time.Since(start)
+	return spent{time.Since(start), cpuTime() - cpu}
 }
 
 // raw is how long Pebble takes to put n values of 1 KiB, perBatch to a synced
 // commit, and to delete each in a second one if it is to.
-func raw(b *testing.B, goroutines, n, perBatch int, remove bool) time.Duration {
+func raw(b *testing.B, goroutines, n, perBatch int, remove bool) spent {
 	b.Helper()
 	db, err := pebble.Open(b.TempDir(), &pebble.Options{
 		MemTableSize: 64 << 20, FormatMajorVersion: pebble.FormatValueSeparation, Logger: quiet{},
@@ -124,10 +134,14 @@ func benchFace(b *testing.B) (*face, string) {
 	return f, *f.create(b, "work")
 }
 
-func report(b *testing.B, took, raw time.Duration, n int) {
-	b.ReportMetric(float64(n)/took.Seconds(), "msg/s")
-	b.ReportMetric(float64(n)/raw.Seconds(), "raw/s")
-	b.ReportMetric(raw.Seconds()/took.Seconds(), "ratio")
+// report prints the rates, their ratio, and the processor time a message takes,
+// the load's included.
+func report(b *testing.B, took, raw spent, n int) {
+	b.ReportMetric(float64(n)/took.wall.Seconds(), "msg/s")
+	b.ReportMetric(float64(n)/raw.wall.Seconds(), "raw/s")
+	b.ReportMetric(raw.wall.Seconds()/took.wall.Seconds(), "ratio")
+	b.ReportMetric(float64(took.cpu.Microseconds())/float64(n), "cpu-µs/msg")
+	b.ReportMetric(float64(raw.cpu.Microseconds())/float64(n), "raw-cpu-µs/msg")
 	b.ReportMetric(0, "ns/op")
 }
 
