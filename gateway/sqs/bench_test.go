@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,7 +89,8 @@ func (quiet) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) 
 // connection is a client that costs little: the load's cores are the server's too.
 type connection struct {
 	net.Conn
-	in *bufio.Reader
+	in   *bufio.Reader
+	body []byte
 }
 
 func connect(b *testing.B, f *face, n int) []*connection {
@@ -98,7 +100,7 @@ func connect(b *testing.B, f *face, n int) []*connection {
 		c, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 		require.NoError(b, err)
 		b.Cleanup(func() { require.NoError(b, c.Close()) })
-		out[i] = &connection{c, bufio.NewReader(c)}
+		out[i] = &connection{Conn: c, in: bufio.NewReader(c)}
 	}
 	return out
 }
@@ -108,22 +110,36 @@ func request(f *face, action, body string) []byte {
 		strings.TrimPrefix(f.url, "http://"), action, len(body), body)
 }
 
-// call sends a request and gives the answer's body.
+// call sends a request and gives the answer's body, which the next call overwrites.
 func (c *connection) call(b *testing.B, req []byte) []byte {
 	if _, err := c.Write(req); err != nil {
 		b.Error(err)
 		return nil
 	}
-	res, err := http.ReadResponse(c.in, nil)
-	if err != nil {
-		b.Error(err)
+	status, err := c.in.ReadSlice('\n')
+	if err != nil || !bytes.HasPrefix(status, []byte("HTTP/1.1 200 ")) {
+		b.Error(err, string(status))
 		return nil
 	}
-	text, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		b.Error(err, res.Status, string(text))
+	length := 0
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			b.Error(err)
+			return nil
+		}
+		if len(line) == len("\r\n") {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			length, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
+		}
 	}
-	return text
+	c.body = slices.Grow(c.body[:0], length)[:length]
+	if _, err := io.ReadFull(c.in, c.body); err != nil {
+		b.Error(err)
+	}
+	return c.body
 }
 
 func benchFace(b *testing.B) (*face, string) {
