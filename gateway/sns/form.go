@@ -26,6 +26,8 @@ type FormOptions struct {
 	// URL is the gateway's address, in which links begin.
 	URL    string
 	Signer Signer
+	// Store has what an owner set for SMS.
+	Store *queue.Store
 	// Region is Options.Region.
 	Region string
 	// Topic looks a topic up: its SignatureVersion counts.
@@ -109,14 +111,27 @@ func (f *Form) render(e envelope, o topics.Owner, topic string) []byte {
 }
 
 // Face is topics.Face.
-func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscription) {
+func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscription, variants map[string]string) {
+	if variants[structure] != "" && s.Protocol != topics.SMS && s.Protocol != topics.Application {
+		// SNS sends attributes with messages of structure String only; filter
+		// policies have seen them.
+		// https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
+		d.Attributes = nil
+	}
 	switch s.Protocol {
 	case topics.SQS, topics.HTTP, topics.HTTPS:
 		f.machine(d, &p, &s)
 	case topics.Lambda: // the channel makes SNS's event of these
 		d.Topic, d.Subscription, d.UnsubscribeURL = f.topicARN(p.Owner, p.Topic), f.subscriptionARN(p.Owner, p.Topic, s.ID), f.unsubscribeURL(&p, &s)
+	case topics.SMS:
+		d.Sender = f.sender(p.Owner, d.Attributes)
+	case topics.Application:
+		f.device(d, &s, variants)
 	case topics.Email:
 		if s.Attributes[keptProtocol] == emailJSON {
+			if text, ok := variants[emailJSON]; ok {
+				d.Content.Text = text
+			}
 			d.Content.Text, d.Content.HTML = string(f.notification(d, &p, &s)), ""
 		}
 	}

@@ -39,7 +39,7 @@ func FuzzActions(f *testing.F) {
 	require.NoError(f, err)
 	keys, err := sns.ReadKeys(signingKey())
 	require.NoError(f, err)
-	form := sns.NewForm(sns.FormOptions{URL: "http://127.0.0.1", Signer: keys, Topic: all.Topic})
+	form := sns.NewForm(sns.FormOptions{URL: "http://127.0.0.1", Signer: keys, Store: store, Topic: all.Topic})
 	_, err = all.CreateTopic(f.Context(), owner, topics.Topic{Name: "alerts"})
 	require.NoError(f, err)
 	h := awswire.New(awswire.Options{

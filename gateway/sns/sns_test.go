@@ -87,7 +87,7 @@ type bench struct {
 	store  *queue.Store
 	topics *topics.Topics
 	opts   sns.Options
-	sent   map[string]*provider // by protocol of accounts
+	sent   map[string]*provider // by the first part of accounts' names
 }
 
 func start(t *testing.T, change ...func(*sns.Options)) *bench {
@@ -103,15 +103,18 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	keys, err := sns.ReadKeys(signingKey())
 	require.NoError(t, err)
 	form := sns.NewForm(sns.FormOptions{
-		URL: b.url, Signer: keys, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
+		URL: b.url, Signer: keys, Store: store, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
 	})
 	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}})
 	require.NoError(t, err)
 	pool.SetDesk(b.topics)
-	for _, protocol := range []string{topics.SMS, topics.Email, topics.Application, topics.Lambda, topics.Webhook} {
-		b.sent[protocol] = &provider{got: make(chan channels.Delivery, 100)}
+	for provides, protocol := range map[string]string{
+		topics.SMS: topics.SMS, topics.Email: topics.Email, topics.Lambda: topics.Lambda, topics.Webhook: topics.Webhook,
+		topics.Application: topics.Application, "apns": topics.Application, "fcm": topics.Application,
+	} {
+		b.sent[provides] = &provider{got: make(chan channels.Delivery, 100)}
 		require.NoError(t, pool.Put(t.Context(), channels.AccountOptions{
-			Name: protocol + "/main", Protocol: protocol, Provider: protocol, Channel: b.sent[protocol], Idempotent: true,
+			Name: provides + "/main", Protocol: protocol, Provider: provides, Channel: b.sent[provides], Idempotent: true,
 		}))
 	}
 	o := sns.Options{Topics: b.topics, Store: store, Form: form}
