@@ -218,14 +218,13 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	})
 	mux.Handle("/callbacks/", back)
 	mux.Handle("/u/", back)
-	mux.Handle(g.signing.Path(), g.signing)
 	mux.Handle(sns.PagePath, sns.Page(g.sns))
 	api := rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
 		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log, Locked: !cfg.Keyless(),
 	})
 	mux.Handle("/v1/", api)
-	mux.Handle("/", awsOr(g.awsHandler(cfg), api))
+	mux.Handle("/", certificatesOr(g.signing, awsOr(g.awsHandler(cfg), api)))
 	mux.Handle(rest.PublishRoute, g.metrics.countRequests("native", api))
 	var h http.Handler = mux
 	g.api.Store(&h)
@@ -251,7 +250,13 @@ func (g *Gateway) reload(ctx context.Context, load func() (config.Config, error)
 	if err := g.setAccounts(ctx, cfg); err != nil {
 		return err
 	}
-	return g.setHandler(cfg)
+	if err := g.setHandler(cfg); err != nil {
+		return err
+	}
+	if err := g.signing.Use(ctx, signingPair(cfg.AWS)); err != nil {
+		return fmt.Errorf("aws.signing_key: %w", err)
+	}
+	return nil
 }
 
 // URL is the public listener's address.

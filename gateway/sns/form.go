@@ -15,10 +15,9 @@ import (
 // Signer signs envelopes. Its methods are safe for concurrent use.
 type Signer interface {
 	// Sign gives the signature of a text in base64: of SignatureVersion "1" by
-	// RSA with SHA-1, of "2" with SHA-256.
-	Sign(version, canonical string) string
-	// CertURL is where the certificate is, below a gateway's address.
-	CertURL(base string) string
+	// RSA with SHA-1, of "2" with SHA-256; and where the certificate for it is,
+	// below a gateway's address.
+	Sign(version, canonical string) (signature, path string)
 }
 
 // FormOptions configure NewForm.
@@ -102,7 +101,8 @@ func (f *Form) render(e envelope, o topics.Owner, topic string) []byte {
 	if t, err := f.Topic(o, topic); err == nil && t.Attributes["SignatureVersion"] == "2" {
 		e.SignatureVersion = "2"
 	}
-	e.Signature, e.SigningCertURL = f.Signer.Sign(e.SignatureVersion, e.canonical()), f.Signer.CertURL(f.URL)
+	signature, path := f.Signer.Sign(e.SignatureVersion, e.canonical())
+	e.Signature, e.SigningCertURL = signature, f.URL+path
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

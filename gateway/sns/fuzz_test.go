@@ -37,7 +37,7 @@ func FuzzActions(f *testing.F) {
 	f.Cleanup(func() { require.NoError(f, store.Close()) })
 	all, err := topics.New(f.Context(), topics.Options{Store: store, Accounts: channels.NewPool(channels.PoolOptions{Store: store})})
 	require.NoError(f, err)
-	keys, err := sns.ReadKeys(signingKey())
+	keys, err := sns.NewKeys(f.Context(), store, signingPair())
 	require.NoError(f, err)
 	form := sns.NewForm(sns.FormOptions{URL: "http://127.0.0.1", Signer: keys, Store: store, Topic: all.Topic})
 	_, err = all.CreateTopic(f.Context(), owner, topics.Topic{Name: "alerts"})

@@ -32,21 +32,21 @@ var owner = topics.DefaultOwner
 
 const region = "us-east-1"
 
-// signingKey is made once: that takes a while.
-var signingKey = sync.OnceValue(func() []byte {
+// signingPair is made once: that takes a while.
+var signingPair = sync.OnceValue(func() sns.Pair {
 	store, err := queue.Open("store", queue.Options{FS: vfs.NewMem()})
 	if err != nil {
 		panic(err)
 	}
 	defer store.Close()
-	if _, err = sns.NewKeys(context.Background(), store); err != nil {
+	if _, err = sns.NewKeys(context.Background(), store, sns.Pair{}); err != nil {
 		panic(err)
 	}
 	r, err := store.Get(queue.Registry, []byte("fanfare/local/k/sns-signing"))
 	if err != nil {
 		panic(err)
 	}
-	return r.Value
+	return sns.Pair{Key: r.Value, Certificate: r.Value}
 })
 
 // provider is a channel that remembers what it was given.
@@ -100,7 +100,7 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	})
 	server := httptest.NewUnstartedServer(nil)
 	b.url = "http://" + server.Listener.Addr().String()
-	keys, err := sns.ReadKeys(signingKey())
+	keys, err := sns.NewKeys(t.Context(), store, signingPair())
 	require.NoError(t, err)
 	form := sns.NewForm(sns.FormOptions{
 		URL: b.url, Signer: keys, Store: store, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
@@ -123,12 +123,18 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	}
 	b.opts = o
 	mux := http.NewServeMux()
-	mux.Handle(keys.Path(), keys)
 	mux.Handle(sns.PagePath, sns.Page(o))
-	mux.Handle("/", awswire.New(awswire.Options{
+	wire := awswire.New(awswire.Options{
 		Services: []awswire.Service{sns.Service(o)}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: region},
-	}))
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if keys.Serves(r.URL.Path) {
+			keys.ServeHTTP(w, r)
+			return
+		}
+		wire.ServeHTTP(w, r)
+	})
 	server.Config.Handler = mux
 	server.Start()
 	ctx, cancel := context.WithCancel(context.Background())
