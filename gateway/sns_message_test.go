@@ -136,14 +136,16 @@ func TestLegacyFirebaseMessage(t *testing.T) {
 	p.say(&sns.PublishInput{
 		TargetArn: endpointARN("FCM", googleDevice(3)), MessageStructure: aws.String("json"),
 		Message: structured(t, map[string]string{
-			"GCM": `{"notification":{"title":"hi","body":"there","icon":"bell","badge":"2","click_action":"OPEN","title_loc_key":"T","android_channel_id":"news"},
-				"data":{"n":1,"s":"x","o":{"a":[true]}},"time_to_live":120,"collapse_key":"deals","priority":"normal","content_available":true,"mutable_content":true}`,
+			"GCM": `{"notification":{"title":"hi","body":"there","icon":"bell","badge":"2","click_action":"OPEN","android_channel_id":"news",
+				"color":"#112233","sound":"s","tag":"g","image":"https://example.com/i.png","title_loc_key":"T","title_loc_args":["a"],"body_loc_key":"B","body_loc_args":["b"]},
+				"data":{"n":1,"s":"x","o":{"a":[true]}},"time_to_live":120,"collapse_key":"deals","priority":"normal","restricted_package_name":"com.example.app","content_available":true,"mutable_content":true}`,
 		}),
 	})
 	it := p.one(sandbox.ProviderFCM, googleDevice(3))
 	require.Equal(t, "hi", it.Subject)
 	require.Equal(t, "there", it.Body)
 	require.Equal(t, "deals", it.Fields["collapse_key"])
+	require.Equal(t, "g", it.Fields["tag"])
 	require.Equal(t, "normal", it.Fields["priority"])
 	require.Equal(t, "1", it.Fields["data.n"])
 	require.JSONEq(t, `{"a":[true]}`, it.Fields["data.o"])

@@ -96,6 +96,33 @@ func TestStructuredMessageToOneDevice(t *testing.T) {
 	require.JSONEq(t, `{"data":{"a":"1"}}`, string(b.sent["fcm"].next(t).Content.Payload))
 }
 
+// What SNS documents of its translation, and what Google does of its own API.
+func TestFirebaseLegacyForm(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	for legacy, want := range map[string]string{
+		`{"notification":{"title":"t","body":"b"}}`: `{"notification":{"title":"t","body":"b"}}`,
+		`{"notification":{"title":"t","body":"b","icon":"i","color":"#112233","sound":"s","tag":"g","click_action":"c","badge":"3","image":"https://example.com/i.png",
+			"title_loc_key":"tk","title_loc_args":["ta"],"body_loc_key":"bk","body_loc_args":["ba"],"android_channel_id":"news"}}`: `{
+			"notification":{"title":"t","body":"b","image":"https://example.com/i.png"},
+			"android":{"notification":{"icon":"i","color":"#112233","sound":"s","tag":"g","click_action":"c","title_loc_key":"tk","title_loc_args":["ta"],
+				"body_loc_key":"bk","body_loc_args":["ba"],"channel_id":"news"}},
+			"apns":{"payload":{"aps":{"alert":{"title":"t","body":"b","title-loc-key":"tk","title-loc-args":["ta"],"loc-key":"bk","loc-args":["ba"]},
+				"sound":"s","category":"c","badge":3}}},
+			"webpush":{"notification":{"icon":"i","tag":"g"}}}`,
+		`{"data":{"a":"x","n":12345678901234567890,"o":{"b":null}},"priority":"high","collapse_key":"k","restricted_package_name":"p","time_to_live":9,"to":"x"}`: `{
+			"data":{"a":"x","n":"12345678901234567890","o":"{\"b\":null}"},"android":{"priority":"high","collapse_key":"k","restricted_package_name":"p"}}`,
+		`{"content_available":true,"mutable_content":false}`: `{"apns":{"payload":{"aps":{"content-available":1}}}}`,
+	} {
+		message, err := json.Marshal(map[string]string{"GCM": legacy})
+		require.NoError(t, err)
+		b.say(&awssns.PublishInput{
+			TargetArn: aws.String("arn:aws:sns:us-east-1:000000000000:endpoint/FCM/main/abc"), Message: aws.String(string(message)), MessageStructure: aws.String("json"),
+		})
+		require.JSONEq(t, want, string(b.sent["fcm"].next(t).Content.Payload))
+	}
+}
+
 func TestReservedAttributesAreChecked(t *testing.T) {
 	t.Parallel()
 	b := start(t)
