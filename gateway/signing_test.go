@@ -12,7 +12,6 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
-	"regexp"
 	"testing"
 	"time"
 
@@ -65,7 +64,7 @@ func verify(t *testing.T, g *gateway.Gateway, e map[string]string) string {
 	t.Helper()
 	u, err := url.Parse(e["SigningCertURL"])
 	require.NoError(t, err)
-	require.Regexp(t, regexp.MustCompile(`^/SimpleNotificationService-[0-9a-f]{32}\.pem$`), u.Path)
+	require.Regexp(t, `^/SimpleNotificationService-[0-9a-f]{32}\.pem$`, u.Path)
 	status, answer := call(t, http.MethodGet, g.URL()+u.Path, "")
 	require.Equal(t, http.StatusOK, status)
 	text, _ := answer["text"].(string)
