@@ -84,6 +84,10 @@ type Delivery struct {
 	Attributes map[string]Attribute
 	Group      string // FIFO group of the publish, if any
 	CollapseID string // push: a later one replaces an earlier one on the device
+	Push       Push
+	// Sender is who an SMS comes from, if the publisher chose it: a number, a
+	// short code or an alphanumeric id. "" is the account's own.
+	Sender string
 
 	// CallbackURL is where the provider reports what became of it; "" for none.
 	CallbackURL string
@@ -91,6 +95,17 @@ type Delivery struct {
 	UnsubscribeURL string
 	// Secrets sign a webhook (Standard Webhooks "whsec_…"), newest first.
 	Secrets []string
+}
+
+// Push is what a publisher asks of the push service itself. The channel decides
+// what is left empty.
+type Push struct {
+	// Type, Topic and Priority are APNs' headers of those names.
+	Type, Topic string
+	Priority    int
+	// Once: the service tries now or never, whatever Expires says, and keeps the
+	// message for no device that is off.
+	Once bool
 }
 
 // Content is the rendered message.

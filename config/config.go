@@ -99,10 +99,12 @@ func (c Config) Keyless() bool { return len(c.Keys) == 0 && len(c.AWS.AccessKeys
 
 // AWS is about the AWS faces.
 type AWS struct {
-	Region         string      `yaml:"region" form:"region" required:"" doc:"region of requests that are not signed"`
-	RecreateAtOnce bool        `yaml:"recreate_at_once" doc:"a queue's name may be used again at once after its deletion, not only after 60 seconds as at AWS"`
-	PurgeAtOnce    bool        `yaml:"purge_at_once" doc:"a queue may be purged again within 60 seconds, other than at AWS"`
-	AccessKeys     []AccessKey `yaml:"access_keys" doc:"access keys requests must be signed with"`
+	Region             string      `yaml:"region" form:"region" required:"" doc:"region of requests that are not signed"`
+	RecreateAtOnce     bool        `yaml:"recreate_at_once" doc:"a queue's name may be used again at once after its deletion, not only after 60 seconds as at AWS"`
+	PurgeAtOnce        bool        `yaml:"purge_at_once" doc:"a queue may be purged again within 60 seconds, other than at AWS"`
+	SigningKey         Secret      `yaml:"signing_key" form:"pem" doc:"RSA key (PEM) that SNS messages are signed with; empty for one the gateway makes and keeps"`
+	SigningCertificate PEM         `yaml:"signing_certificate" form:"pem" doc:"certificate of signing_key, served to who verifies a message; earlier ones stay served"`
+	AccessKeys         []AccessKey `yaml:"access_keys" doc:"access keys requests must be signed with"`
 }
 
 // AccessKey is what an AWS SDK signs its requests with.

@@ -164,6 +164,7 @@ func (ch *checker) relations(c Config) {
 			ch.fail("guard.redirect."+protocol, "is required")
 		}
 	}
+	ch.signing(c.AWS)
 	unique(ch, "keys", "name", c.Keys, func(k Key) string { return k.Name })
 	unique(ch, "accounts", "name", c.Accounts, func(a Account) string { return a.Name })
 	unique(ch, "aws.access_keys", "name", c.AWS.AccessKeys, func(k AccessKey) string { return k.Name })

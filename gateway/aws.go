@@ -27,7 +27,7 @@ func (g *Gateway) awsServices(cfg config.AWS) []awswire.Service {
 // snsForm gives SNS's form to what its subscriptions get. Links in it lead to
 // the public address, or else the listener's own.
 func (g *Gateway) snsForm(ctx context.Context, cfg config.Config) (form *sns.Form, err error) {
-	if g.signing, err = sns.NewKeys(ctx, g.store); err != nil {
+	if g.signing, err = sns.NewKeys(ctx, g.store, signingPair(cfg.AWS)); err != nil {
 		return nil, err
 	}
 	address := cfg.PublicURL
@@ -35,9 +35,29 @@ func (g *Gateway) snsForm(ctx context.Context, cfg config.Config) (form *sns.For
 		address = g.URL()
 	}
 	return sns.NewForm(sns.FormOptions{
-		URL: address, Signer: g.signing, Region: cfg.AWS.Region,
+		URL: address, Signer: g.signing, Store: g.store, Region: cfg.AWS.Region,
 		Topic: func(o topics.Owner, name string) (topics.Topic, error) { return g.topics.Topic(o, name) },
 	}), nil
+}
+
+// signingPair is what SNS messages are signed with; empty for the store's own.
+func signingPair(cfg config.AWS) sns.Pair {
+	if cfg.SigningKey == "" {
+		return sns.Pair{}
+	}
+	return sns.Pair{Key: []byte(cfg.SigningKey), Certificate: []byte(cfg.SigningCertificate)}
+}
+
+// certificatesOr serves the certificates of SNS messages, those of earlier keys
+// too, and hands all other requests to next.
+func certificatesOr(keys *sns.Keys, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if keys.Serves(r.URL.Path) {
+			keys.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // awsHandler serves the AWS faces to who has an access key; to all of this

@@ -218,7 +218,6 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	})
 	mux.Handle("/callbacks/", back)
 	mux.Handle("/u/", back)
-	mux.Handle(g.signing.Path(), g.signing)
 	mux.Handle(sns.PagePath, sns.Page(g.sns))
 	api := rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
@@ -228,7 +227,7 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	if g.opts.Sandbox != nil { // at its own address too; here for who knows only the gateway's
 		mux.Handle("/sandbox/", http.StripPrefix("/sandbox", g.opts.Sandbox.Control))
 	}
-	mux.Handle("/", awsOr(g.awsHandler(cfg), api))
+	mux.Handle("/", certificatesOr(g.signing, awsOr(g.awsHandler(cfg), api)))
 	mux.Handle(rest.PublishRoute, g.metrics.countRequests("native", api))
 	var h http.Handler = mux
 	g.api.Store(&h)
@@ -254,7 +253,13 @@ func (g *Gateway) reload(ctx context.Context, load func() (config.Config, error)
 	if err := g.setAccounts(ctx, cfg); err != nil {
 		return err
 	}
-	return g.setHandler(cfg)
+	if err := g.setHandler(cfg); err != nil {
+		return err
+	}
+	if err := g.signing.Use(ctx, signingPair(cfg.AWS)); err != nil {
+		return fmt.Errorf("aws.signing_key: %w", err)
+	}
+	return nil
 }
 
 // URL is the public listener's address.

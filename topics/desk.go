@@ -46,6 +46,9 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if err != nil {
 		return d, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
 	}
+	if !d.Expires.IsZero() && !t.store.Now().Before(d.Expires) { // a face may set less than the publish's
+		return d, channels.Verdict{Action: channels.Expire, Reason: "time to live used up"}
+	}
 	if redirect != "" {
 		d.Endpoint = redirect
 	}
@@ -104,7 +107,7 @@ func (t *Topics) hiccup(e channels.Entry, err error) (channels.Delivery, channel
 func (t *Topics) subscriptionFor(l *loaded, r *deliveryRecord) (Subscription, channels.Verdict) {
 	if r.Sub.IsZero() {
 		to := l.content.To
-		return Subscription{Protocol: to.Protocol, Endpoint: to.Endpoint, Account: to.Account, Group: r.Group}, channels.Verdict{}
+		return Subscription{Protocol: to.Protocol, Endpoint: to.Endpoint, Account: to.Account, Group: r.Group, Face: l.content.Face}, channels.Verdict{}
 	}
 	s, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(l.Owner, l.Topic, r.Sub))
 	switch {

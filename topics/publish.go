@@ -112,7 +112,7 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 // its content.
 func (t *Topics) check(req *Request) (content, error) {
 	c := content{
-		To: req.To, Subject: req.Subject, Message: req.Message, HTML: req.HTML, Overrides: req.Overrides,
+		To: req.To, Subject: req.Subject, Message: req.Message, HTML: req.HTML, Overrides: req.Overrides, Variants: req.Variants, Face: req.Face,
 		Data: req.Data, Attributes: req.Attributes, Group: req.Group, DedupID: req.DedupID, CollapseID: req.CollapseID,
 	}
 	req.Lane = laneOf(req.Lane)
@@ -153,7 +153,7 @@ func (t *Topics) checkRequest(req *Request) error {
 	}
 	now := t.store.Now()
 	switch {
-	case req.Message == "" && req.Template == "" && len(req.Overrides) == 0:
+	case req.Message == "" && req.Template == "" && len(req.Overrides)+len(req.Variants) == 0:
 		return invalid("message", "is missing; give a message or a template")
 	case !req.ExpiresAt.IsZero() && !req.ExpiresAt.After(now):
 		return invalid("expires_at", "lies in the past")

@@ -143,11 +143,13 @@ func payload(p Publish, c *content, s Subscription, id queue.ID, said channels.C
 	return body, "application/json"
 }
 
-// Face gives a delivery by a subscription it made its own form: the payload with
-// its type and headers, or the names and attributes of which the channel makes
-// one. It is handed the delivery with the message's attributes, and takes away
-// those that are not to be sent beside the payload.
-type Face func(d *channels.Delivery, p Publish, s Subscription)
+// Face gives a delivery by a subscription it made, or published to directly, its
+// own form: the payload with its type and headers, or the names and attributes
+// of which the channel makes one. It is handed the delivery with the message's
+// attributes, and takes away those that are not to be sent beside the payload;
+// and the publish's variants. It may bring the deadline forward: a delivery that
+// is behind it then expires.
+type Face func(d *channels.Delivery, p Publish, s Subscription, variants map[string]string)
 
 // form gives a delivery the form its receiver wants, unless the publisher gave
 // all of it.
@@ -157,7 +159,7 @@ func (t *Topics) form(d *channels.Delivery, l *loaded, s Subscription) {
 	case d.Content.Payload != nil:
 		return
 	case face != nil:
-		face(d, l.Publish, s)
+		face(d, l.Publish, s, l.content.Variants)
 		return
 	case !machine(s.Protocol):
 		return

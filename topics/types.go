@@ -108,7 +108,12 @@ type Request struct {
 	Message string
 	HTML    string
 	// Overrides by protocol.
-	Overrides       map[string]Override
+	Overrides map[string]Override
+	// Variants are texts of a face, by names that it alone knows.
+	Variants map[string]string
+	// Face gives what is published to one endpoint its form (Options.Faces); a
+	// topic's subscriptions have their own.
+	Face            string
 	Template        string
 	TemplateVersion int // 0: the latest
 	Data            map[string]any
@@ -187,6 +192,8 @@ type content struct {
 	Message    string                        `json:"message,omitempty"`
 	HTML       string                        `json:"html,omitempty"`
 	Overrides  map[string]Override           `json:"overrides,omitempty"`
+	Variants   map[string]string             `json:"variants,omitempty"`
+	Face       string                        `json:"face,omitempty"`
 	Data       map[string]any                `json:"data,omitempty"`
 	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
 	Group      string                        `json:"group,omitempty"`

@@ -50,8 +50,11 @@ var twilioErrors = map[string]struct {
 }
 
 var (
-	twilioNumber    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	twilioSender    = regexp.MustCompile(`^(\+[1-9][0-9]{6,14}|[0-9]{3,8}|[0-9A-Za-z+_&-][0-9A-Za-z +_&-]{0,10})$`)
+	twilioNumber = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	twilioSender = regexp.MustCompile(`^(\+[1-9][0-9]{6,14}|[0-9]{3,8}|[0-9A-Za-z+_&-][0-9A-Za-z +_&-]{0,10})$`)
+	// A sender with a letter in it is alphanumeric, and no account has to own it:
+	// https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id
+	twilioLetter    = regexp.MustCompile(`[A-Za-z]`)
 	twilioHostnames = regexp.MustCompile(`^[0-9A-Za-z.:\[\]-]+$`)
 )
 
@@ -103,6 +106,8 @@ func (f *Twilio) badSender(from, service string) string {
 		return "21212"
 	case from == "+15005550008": // a magic number
 		return "21611"
+	case twilioLetter.MatchString(from):
+		return ""
 	}
 	return "21606"
 }

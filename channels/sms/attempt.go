@@ -31,6 +31,8 @@ type attempt struct {
 	code   string // Twilio's error code
 	reason string
 	err    error // the transport's
+
+	foreign bool // the sender is the publisher's, not the account's
 }
 
 var _ client.BaseClient = (*attempt)(nil)
@@ -126,6 +128,9 @@ func (a *attempt) refusal(resp *http.Response) {
 // failure classifies an attempt the SDK gave up.
 func (a *attempt) failure() *channels.Error {
 	book := a.ch.opts.Book
+	if a.foreign {
+		a.reason += " (the publisher's sender)" // for the error book
+	}
 	switch {
 	case a.status == 0:
 		return book.Transport(Provider, a.err, a.wire.Written())

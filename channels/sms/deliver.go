@@ -1,6 +1,7 @@
 package sms
 
 import (
+	"cmp"
 	"context"
 	"time"
 	"unicode/utf8"
@@ -40,6 +41,7 @@ func (c *Channel) Deliver(ctx context.Context, d channels.Delivery) (channels.Re
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
 	a := c.attempt(ctx)
+	a.foreign = d.Sender != ""
 	message, err := a.api().CreateMessage(params)
 	if err != nil || message.Sid == nil || *message.Sid == "" {
 		return channels.Receipt{}, a.failure()
@@ -66,8 +68,8 @@ func (c *Channel) params(d *channels.Delivery, now time.Time) (*openapi.CreateMe
 		return nil, codeExpired
 	}
 	p := (&openapi.CreateMessageParams{}).SetTo(d.Endpoint).SetBody(body)
-	if c.opts.From != "" {
-		p.SetFrom(c.opts.From)
+	if from := cmp.Or(d.Sender, c.opts.From); from != "" {
+		p.SetFrom(from)
 	}
 	if c.opts.MessagingServiceSID != "" {
 		p.SetMessagingServiceSid(c.opts.MessagingServiceSID)

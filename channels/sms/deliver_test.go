@@ -54,6 +54,26 @@ func TestSubjectStandsIn(t *testing.T) {
 	require.NotContains(t, it.Fields, "StatusCallback")
 }
 
+func TestTheSenderThePublisherChose(t *testing.T) {
+	t.Parallel()
+	sb := start(t, sandbox.Options{})
+	ch := open(t, sb)
+	d := channeltest.Delivery(number(1), 1)
+	d.Sender = "Fanfare"
+	_, err := ch.Deliver(t.Context(), d)
+	require.NoError(t, err)
+	require.Equal(t, "Fanfare", sb.Inbox(sandbox.ProviderTwilio, number(1))[0].Fields["From"])
+
+	// One that is not to be had is the message's fault: the account goes on.
+	for sender, code := range map[string]string{"+15005550001": "21212", "+15005550007": "21606"} {
+		d.Sender = sender
+		got := failed(t, ch, d)
+		require.Equal(t, code, got.Code)
+		require.Equal(t, channels.Rejected, got.Kind)
+		require.Nil(t, got.Escalate)
+	}
+}
+
 func TestMessagingService(t *testing.T) {
 	t.Parallel()
 	sb := start(t, sandbox.Options{})

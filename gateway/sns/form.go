@@ -15,10 +15,9 @@ import (
 // Signer signs envelopes. Its methods are safe for concurrent use.
 type Signer interface {
 	// Sign gives the signature of a text in base64: of SignatureVersion "1" by
-	// RSA with SHA-1, of "2" with SHA-256.
-	Sign(version, canonical string) string
-	// CertURL is where the certificate is, below a gateway's address.
-	CertURL(base string) string
+	// RSA with SHA-1, of "2" with SHA-256; and where the certificate for it is,
+	// below a gateway's address.
+	Sign(version, canonical string) (signature, path string)
 }
 
 // FormOptions configure NewForm.
@@ -26,6 +25,8 @@ type FormOptions struct {
 	// URL is the gateway's address, in which links begin.
 	URL    string
 	Signer Signer
+	// Store has what an owner set for SMS.
+	Store *queue.Store
 	// Region is Options.Region.
 	Region string
 	// Topic looks a topic up: its SignatureVersion counts.
@@ -100,7 +101,8 @@ func (f *Form) render(e envelope, o topics.Owner, topic string) []byte {
 	if t, err := f.Topic(o, topic); err == nil && t.Attributes["SignatureVersion"] == "2" {
 		e.SignatureVersion = "2"
 	}
-	e.Signature, e.SigningCertURL = f.Signer.Sign(e.SignatureVersion, e.canonical()), f.Signer.CertURL(f.URL)
+	signature, path := f.Signer.Sign(e.SignatureVersion, e.canonical())
+	e.Signature, e.SigningCertURL = signature, f.URL+path
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -109,14 +111,27 @@ func (f *Form) render(e envelope, o topics.Owner, topic string) []byte {
 }
 
 // Face is topics.Face.
-func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscription) {
+func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscription, variants map[string]string) {
+	if variants[structure] != "" && s.Protocol != topics.SMS && s.Protocol != topics.Application {
+		// SNS sends attributes with messages of structure String only; filter
+		// policies have seen them.
+		// https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
+		d.Attributes = nil
+	}
 	switch s.Protocol {
 	case topics.SQS, topics.HTTP, topics.HTTPS:
 		f.machine(d, &p, &s)
 	case topics.Lambda: // the channel makes SNS's event of these
 		d.Topic, d.Subscription, d.UnsubscribeURL = f.topicARN(p.Owner, p.Topic), f.subscriptionARN(p.Owner, p.Topic, s.ID), f.unsubscribeURL(&p, &s)
+	case topics.SMS:
+		d.Sender = f.sender(p.Owner, d.Attributes)
+	case topics.Application:
+		f.device(d, &s, variants)
 	case topics.Email:
 		if s.Attributes[keptProtocol] == emailJSON {
+			if text, ok := variants[emailJSON]; ok {
+				d.Content.Text = text
+			}
 			d.Content.Text, d.Content.HTML = string(f.notification(d, &p, &s)), ""
 		}
 	}

@@ -40,6 +40,9 @@ func checkAttributes(all map[string]attribute, position int) error {
 		if err := a.check(name, position); err != nil {
 			return err
 		}
+		if err := checkReserved(name, &a); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -135,11 +135,26 @@ func (s *service) fill(req *topics.Request, m *message) error {
 	if m.Subject != nil {
 		req.Subject = *m.Subject
 	}
-	if m.MessageStructure != "json" {
-		return nil
+	if m.MessageStructure == "json" {
+		if err := m.byProtocol(req); err != nil {
+			return err
+		}
 	}
-	var err error
-	req.Message, req.Overrides, err = m.byProtocol(req.To != nil && req.To.Protocol == topics.Application)
+	if req.To != nil {
+		return s.direct(req, m)
+	}
+	return nil
+}
+
+// direct gives a request what it needs to go to one endpoint.
+func (s *service) direct(req *topics.Request, m *message) (err error) {
+	req.Face = Face
+	switch req.To.Protocol {
+	case topics.SMS:
+		req.Lane, err = s.smsLane(req.Owner, m)
+	case topics.Application:
+		err = checkPayload(req)
+	}
 	return err
 }
 

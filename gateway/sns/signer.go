@@ -7,130 +7,142 @@ import (
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // what SignatureVersion 1 is
 	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
+	"path"
 	"sync"
-	"time"
 
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
-// Keys is a Signer with an RSA key and a certificate it signed itself. Both are
-// in the store's registry, and so in backups: what was signed stays verifiable.
+// Keys is a Signer with an RSA key at a time. The certificates of all keys it
+// ever signed with are in the store's registry, and so in backups, and are
+// served: what was signed stays verifiable.
 type Keys struct {
-	key  *rsa.PrivateKey
-	cert []byte // PEM
-	path string
+	store *queue.Store
 
 	mu     sync.Mutex
-	recent map[[sha256.Size]byte]string // signatures: the receivers of a publish share one
+	now    *signingKey
+	certs  map[string][]byte            // PEM by path
+	recent map[[sha256.Size]byte]signed // the receivers of a publish share one
 }
+
+type signed struct{ signature, path string }
 
 var _ Signer = (*Keys)(nil)
 
-const (
-	keyBits   = 2048
-	certYears = 30
-	maxRecent = 256
+const maxRecent = 256
+
+// The gateway's own, so its own account and region are in front.
+var (
+	keysName  = []byte("fanfare/local/k/sns-signing")
+	certsName = []byte("fanfare/local/k/sns-certificate/")
 )
 
-// keysName is the gateway's own, so its own account and region are in front.
-var keysName = []byte("fanfare/local/k/sns-signing")
+// NewKeys reads the certificates there are and signs with a pair as Use does.
+func NewKeys(ctx context.Context, store *queue.Store, given Pair) (*Keys, error) {
+	k := &Keys{store: store, certs: map[string][]byte{}, recent: map[[sha256.Size]byte]signed{}}
+	err := store.Scan(queue.Registry, certsName, nil, func(r queue.Record) bool {
+		k.certs["/"+path.Base(string(r.Key))] = r.Value
+		return true
+	})
+	if err == nil {
+		err = k.Use(ctx, given)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("signing key of SNS messages: %w", err)
+	}
+	return k, nil
+}
 
-// NewKeys reads the store's signing key, or makes it the first time, which
-// takes some tenths of a second; durable on return.
-func NewKeys(ctx context.Context, store *queue.Store) (*Keys, error) {
-	r, err := store.Get(queue.Registry, keysName)
-	if errors.Is(err, queue.ErrNotFound) {
-		if r.Value, err = newKeys(); err == nil {
-			b := &queue.Batch{}
-			b.Put(keysName, r.Value)
-			_, err = store.Commit(ctx, queue.Registry, b)
+// Use signs with a pair from now on, or, if it is empty, with the store's own,
+// which is made the first time (that takes some tenths of a second). On return
+// the certificate is served and durable; on an error nothing has changed.
+func (k *Keys) Use(ctx context.Context, given Pair) error {
+	if given.Key == nil {
+		var err error
+		if given, err = k.own(ctx); err != nil {
+			return err
 		}
 	}
+	key, err := given.parse()
 	if err != nil {
-		return nil, fmt.Errorf("signing key of SNS messages: %w", err)
+		return err
 	}
-	return ReadKeys(r.Value)
+	if !k.Serves(key.path) {
+		b := &queue.Batch{}
+		b.Put(append(certsName[:len(certsName):len(certsName)], path.Base(key.path)...), key.cert)
+		if _, err := k.store.Commit(ctx, queue.Registry, b); err != nil {
+			return err
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.certs[key.path] = key.cert
+	k.now = key
+	clear(k.recent)
+	return nil
 }
 
-// ReadKeys reads a key (PKCS #8) and its certificate, both PEM, one behind the
-// other.
-func ReadKeys(text []byte) (*Keys, error) {
-	first, rest := pem.Decode(text)
-	second, _ := pem.Decode(rest)
-	if first == nil || second == nil || second.Type != "CERTIFICATE" {
-		return nil, errors.New("signing key of SNS messages: want a PKCS #8 key and a certificate in PEM")
+// own is the store's own pair.
+func (k *Keys) own(ctx context.Context) (Pair, error) {
+	r, err := k.store.Get(queue.Registry, keysName)
+	if errors.Is(err, queue.ErrNotFound) {
+		if r.Value, err = newPair(); err == nil {
+			b := &queue.Batch{}
+			b.Put(keysName, r.Value)
+			_, err = k.store.Commit(ctx, queue.Registry, b)
+		}
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(first.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("signing key of SNS messages: %w", err)
-	}
-	key, ok := parsed.(*rsa.PrivateKey)
-	if !ok {
-		return nil, errors.New("signing key of SNS messages: want an RSA key")
-	}
-	name := sha256.Sum256(second.Bytes)
-	return &Keys{
-		key: key, cert: pem.EncodeToMemory(second), recent: map[[sha256.Size]byte]string{},
-		path: "/SimpleNotificationService-" + hex.EncodeToString(name[:16]) + ".pem",
-	}, nil
-}
-
-func newKeys() ([]byte, error) {
-	key, err := rsa.GenerateKey(rand.Reader, keyBits)
-	if err != nil {
-		return nil, err
-	}
-	now := time.Now()
-	about := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "sns.fanfare"}, DNSNames: []string{"sns.fanfare"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(certYears, 0, 0),
-		KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, about, about, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
-	return append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})...), nil
+	return Pair{Key: r.Value, Certificate: r.Value}, err
 }
 
 // String shows no key.
-func (k *Keys) String() string { return "SNS signing key of " + k.path }
+func (k *Keys) String() string { return "SNS signing keys" }
 
-// CertURL is Signer's.
-func (k *Keys) CertURL(base string) string { return base + k.path }
+// Serves tells whether a path is that of a certificate.
+func (k *Keys) Serves(path string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.certs[path] != nil
+}
 
-// Path is where the certificate is served.
-func (k *Keys) Path() string { return k.path }
-
-// ServeHTTP serves the certificate, to anybody.
-func (k *Keys) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// ServeHTTP serves the certificates, to anybody.
+func (k *Keys) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	k.mu.Lock()
+	cert := k.certs[r.URL.Path]
+	k.mu.Unlock()
+	if cert == nil {
+		http.NotFound(w, r)
+		return
+	}
 	w.Header().Set("Content-Type", "application/x-pem-file")
-	_, _ = w.Write(k.cert) // the client went away: nobody to tell
+	_, _ = w.Write(cert) // the client went away: nobody to tell
 }
 
 // Sign is Signer's.
-func (k *Keys) Sign(version, canonical string) string {
+func (k *Keys) Sign(version, canonical string) (signature, path string) {
 	name := sha256.Sum256([]byte(version + canonical))
 	k.mu.Lock()
 	done, ok := k.recent[name]
+	key := k.now
 	k.mu.Unlock()
 	if ok {
-		return done
+		return done.signature, done.path
 	}
+	done = signed{key.sign(version, canonical), key.path}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.recent) >= maxRecent {
+		clear(k.recent)
+	}
+	k.recent[name] = done
+	return done.signature, done.path
+}
+
+func (k *signingKey) sign(version, canonical string) string {
 	hash, sum := crypto.SHA1, sha1.Sum([]byte(canonical)) //nolint:gosec // as above
 	digest := sum[:]
 	if version == "2" {
@@ -141,12 +153,5 @@ func (k *Keys) Sign(version, canonical string) string {
 	if err != nil {
 		panic(fmt.Sprintf("sign: %v", err)) // the key signs digests of this size
 	}
-	done = base64.StdEncoding.EncodeToString(signature)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.recent) >= maxRecent {
-		clear(k.recent)
-	}
-	k.recent[name] = done
-	return done
+	return base64.StdEncoding.EncodeToString(signature)
 }

@@ -13,15 +13,16 @@ import (
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
-// smsAttributes are kept for each owner and shown; limits and senders are those
-// of the configured SMS accounts.
+// smsAttributes are kept for each owner and shown. The default sender and type
+// are those of messages that name none; limits are those of the configured SMS
+// accounts.
 // https://docs.aws.amazon.com/sns/latest/api/API_SetSMSAttributes.html
 var smsAttributes = map[string]func(value string) bool{
 	"MonthlySpendLimit":                 func(v string) bool { n, err := strconv.ParseFloat(v, 64); return err == nil && n >= 0 },
 	"DeliveryStatusIAMRole":             func(string) bool { return true },
 	"DeliveryStatusSuccessSamplingRate": func(v string) bool { return percent(nil, v) == "" },
-	"DefaultSenderID":                   func(v string) bool { return len(v) <= 11 },
-	"DefaultSMSType":                    func(v string) bool { return v == "Promotional" || v == "Transactional" },
+	"DefaultSenderID":                   isSenderID,
+	"DefaultSMSType":                    reserved[smsType].good,
 	"UsageReportS3Bucket":               func(string) bool { return true },
 }
 

@@ -32,21 +32,21 @@ var owner = topics.DefaultOwner
 
 const region = "us-east-1"
 
-// signingKey is made once: that takes a while.
-var signingKey = sync.OnceValue(func() []byte {
+// signingPair is made once: that takes a while.
+var signingPair = sync.OnceValue(func() sns.Pair {
 	store, err := queue.Open("store", queue.Options{FS: vfs.NewMem()})
 	if err != nil {
 		panic(err)
 	}
 	defer store.Close()
-	if _, err = sns.NewKeys(context.Background(), store); err != nil {
+	if _, err = sns.NewKeys(context.Background(), store, sns.Pair{}); err != nil {
 		panic(err)
 	}
 	r, err := store.Get(queue.Registry, []byte("fanfare/local/k/sns-signing"))
 	if err != nil {
 		panic(err)
 	}
-	return r.Value
+	return sns.Pair{Key: r.Value, Certificate: r.Value}
 })
 
 // provider is a channel that remembers what it was given.
@@ -87,7 +87,7 @@ type bench struct {
 	store  *queue.Store
 	topics *topics.Topics
 	opts   sns.Options
-	sent   map[string]*provider // by protocol of accounts
+	sent   map[string]*provider // by the first part of accounts' names
 }
 
 func start(t *testing.T, change ...func(*sns.Options)) *bench {
@@ -100,18 +100,21 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	})
 	server := httptest.NewUnstartedServer(nil)
 	b.url = "http://" + server.Listener.Addr().String()
-	keys, err := sns.ReadKeys(signingKey())
+	keys, err := sns.NewKeys(t.Context(), store, signingPair())
 	require.NoError(t, err)
 	form := sns.NewForm(sns.FormOptions{
-		URL: b.url, Signer: keys, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
+		URL: b.url, Signer: keys, Store: store, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
 	})
 	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}})
 	require.NoError(t, err)
 	pool.SetDesk(b.topics)
-	for _, protocol := range []string{topics.SMS, topics.Email, topics.Application, topics.Lambda, topics.Webhook} {
-		b.sent[protocol] = &provider{got: make(chan channels.Delivery, 100)}
+	for provides, protocol := range map[string]string{
+		topics.SMS: topics.SMS, topics.Email: topics.Email, topics.Lambda: topics.Lambda, topics.Webhook: topics.Webhook,
+		topics.Application: topics.Application, "apns": topics.Application, "fcm": topics.Application,
+	} {
+		b.sent[provides] = &provider{got: make(chan channels.Delivery, 100)}
 		require.NoError(t, pool.Put(t.Context(), channels.AccountOptions{
-			Name: protocol + "/main", Protocol: protocol, Provider: protocol, Channel: b.sent[protocol], Idempotent: true,
+			Name: provides + "/main", Protocol: protocol, Provider: provides, Channel: b.sent[provides], Idempotent: true,
 		}))
 	}
 	o := sns.Options{Topics: b.topics, Store: store, Form: form}
@@ -120,12 +123,18 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	}
 	b.opts = o
 	mux := http.NewServeMux()
-	mux.Handle(keys.Path(), keys)
 	mux.Handle(sns.PagePath, sns.Page(o))
-	mux.Handle("/", awswire.New(awswire.Options{
+	wire := awswire.New(awswire.Options{
 		Services: []awswire.Service{sns.Service(o)}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: region},
-	}))
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if keys.Serves(r.URL.Path) {
+			keys.ServeHTTP(w, r)
+			return
+		}
+		wire.ServeHTTP(w, r)
+	})
 	server.Config.Handler = mux
 	server.Start()
 	ctx, cancel := context.WithCancel(context.Background())

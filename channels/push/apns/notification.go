@@ -2,10 +2,12 @@ package apns
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/sideshow/apns2"
 	"github.com/sideshow/apns2/payload"
@@ -37,14 +39,17 @@ func (c *Channel) notification(d channels.Delivery) (n *apns2.Notification, code
 	n = &apns2.Notification{
 		ApnsID:      d.ID.String(),
 		DeviceToken: d.Endpoint,
-		Topic:       c.topic,
-		PushType:    c.kindOf(silent),
+		Topic:       cmp.Or(d.Push.Topic, c.topic),
+		PushType:    cmp.Or(apns2.EPushType(d.Push.Type), c.kindOf(d.Push.Topic, silent)),
 		// Without a deadline there is no header, and APNs keeps the
 		// notification as long as it likes (30 days at most).
 		Expiration: d.Expires,
 		Payload:    body,
 	}
-	n.Priority = priority(d.Lane, n.PushType)
+	if d.Push.Once {
+		n.Expiration = time.Unix(1, 0) // the SDK leaves 0 away, which means the same
+	}
+	n.Priority = cmp.Or(d.Push.Priority, priority(d.Lane, n.PushType))
 	n.CollapseID = collapseID(d, n.PushType)
 	// What the SDK sends is escaped for HTML, so it can be longer than body.
 	wire, err := json.Marshal(n)
@@ -133,12 +138,16 @@ func pushType(topic string) apns2.EPushType {
 	return apns2.PushTypeAlert
 }
 
-// kindOf is the push type of a notification.
-func (c *Channel) kindOf(silent bool) apns2.EPushType {
-	if silent && c.kind == apns2.PushTypeAlert {
+// kindOf is the push type of a notification for a topic, "" for the channel's.
+func (c *Channel) kindOf(topic string, silent bool) apns2.EPushType {
+	kind := c.kind
+	if topic != "" {
+		kind = pushType(topic)
+	}
+	if silent && kind == apns2.PushTypeAlert {
 		return apns2.PushTypeBackground
 	}
-	return c.kind
+	return kind
 }
 
 // priority: 10 goes at once, 5 when it suits the device's battery. A silent

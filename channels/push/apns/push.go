@@ -32,17 +32,20 @@ func (c *Channel) push(ctx context.Context, n *apns2.Notification) (channels.Rec
 	if resp.Sent() {
 		return channels.Receipt{ProviderID: resp.ApnsID}, nil
 	}
-	return channels.Receipt{}, c.judge(a, resp)
+	return channels.Receipt{}, c.judge(a, n, resp)
 }
 
 // judge classifies a refusal, and does what the next attempt needs: a new
 // token, or a new connection.
-func (c *Channel) judge(a *attempt, resp *apns2.Response) *channels.Error {
+func (c *Channel) judge(a *attempt, n *apns2.Notification, resp *apns2.Response) *channels.Error {
 	answer := channels.Answer{
 		Provider: Provider, Status: resp.StatusCode, Code: reason(resp.Reason), RetryAfter: a.retryAfter,
 	}
 	if resp.StatusCode == http.StatusGone {
 		answer.Since = resp.Timestamp.Time
+	}
+	if !c.own(n) {
+		answer.Reason = "the publisher's topic" // for the error book
 	}
 	switch resp.Reason {
 	case apns2.ReasonExpiredProviderToken:
@@ -54,6 +57,11 @@ func (c *Channel) judge(a *attempt, resp *apns2.Response) *channels.Error {
 		c.links.drop(a.link)
 	}
 	return c.book.Judge(answer)
+}
+
+// own tells whether topic and push type are the channel's, not the publisher's.
+func (c *Channel) own(n *apns2.Notification) bool {
+	return n.Topic == c.topic && (n.PushType == c.kindOf("", false) || n.PushType == c.kindOf("", true))
 }
 
 var reasonForm = regexp.MustCompile(`^[A-Za-z]{1,64}$`)
@@ -79,7 +87,7 @@ func (c *Channel) Probe(ctx context.Context) error {
 	_, err := c.push(ctx, &apns2.Notification{
 		DeviceToken: nobody,
 		Topic:       c.topic,
-		PushType:    c.kindOf(true),
+		PushType:    c.kindOf("", true),
 		Priority:    apns2.PriorityLow,
 		Expiration:  time.Unix(1, 0),
 		Payload:     []byte(`{"aps":{"content-available":1}}`),

@@ -52,6 +52,35 @@ func TestOnTheWire(t *testing.T) {
 	require.NotContains(t, sent(t, sb, ch, d).Fields, "apns-expiration", "0 would mean: try once")
 }
 
+func TestWhatThePublisherAsksOfAPNs(t *testing.T) {
+	t.Parallel()
+	sb := start(t)
+	ch := open(t, options(t, sb))
+	d := channeltest.Delivery(device(1), 1)
+	d.CollapseID = "score"
+	d.Push = channels.Push{Type: "background", Priority: 1, Once: true}
+	it := sent(t, sb, ch, d)
+	require.Equal(t, "background", it.Fields["apns-push-type"])
+	require.Equal(t, "1", it.Fields["apns-priority"])
+	require.Equal(t, "score", it.Fields["apns-collapse-id"])
+	require.Equal(t, "1", it.Fields["apns-expiration"], "in the past: now or never")
+
+	d.Push = channels.Push{Topic: "dev.fanfare.sandbox.voip"}
+	it = sent(t, sb, ch, d)
+	require.Equal(t, "dev.fanfare.sandbox.voip", it.Fields["apns-topic"])
+	require.Equal(t, "voip", it.Fields["apns-push-type"], "it follows from the topic")
+
+	// What is not the app's is the message's fault: account and device go on.
+	for _, push := range []channels.Push{{Topic: "com.example.other"}, {Type: "voip"}} {
+		d.Push = push
+		_, err := ch.Deliver(t.Context(), d)
+		var got *channels.Error
+		require.ErrorAs(t, err, &got)
+		require.Equal(t, "TopicDisallowed", got.Code)
+		require.Equal(t, channels.Rejected, got.Kind)
+	}
+}
+
 func TestPriorityAndPushType(t *testing.T) {
 	t.Parallel()
 	sb := start(t)

@@ -106,7 +106,10 @@ func priority(l channels.Lane) string {
 // remaining is the time until the deadline in whole seconds, within what FCM
 // takes; 0 means now or never.
 func remaining(d channels.Delivery, now time.Time) (time.Duration, bool) {
-	if d.Expires.IsZero() {
+	switch {
+	case d.Push.Once:
+		return 0, true
+	case d.Expires.IsZero():
 		return 0, false
 	}
 	return min(max(d.Expires.Sub(now).Truncate(time.Second), 0), maxTTL), true
@@ -120,7 +123,10 @@ func setApple(m *messaging.Message, d channels.Delivery) {
 		m.APNS = &messaging.APNSConfig{}
 	}
 	h := &m.APNS.Headers
-	if !d.Expires.IsZero() {
+	switch {
+	case d.Push.Once:
+		set(h, "apns-expiration", "0")
+	case !d.Expires.IsZero():
 		lower(h, "apns-expiration", d.Expires.Unix())
 	}
 	if id := collapseID(d, get(*h, "apns-collapse-id")); len(id) <= 64 {

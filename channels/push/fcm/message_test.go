@@ -78,6 +78,10 @@ func TestDeadline(t *testing.T) {
 	t.Run("now or never", func(t *testing.T) {
 		_, it := s.sent(t, func(d *channels.Delivery) { d.Expires = time.Now().Add(-time.Minute) })
 		require.Equal(t, "0s", it.Fields["ttl"])
+		_, it = s.sent(t, func(d *channels.Delivery) { d.Push.Once = true })
+		require.Equal(t, "0s", it.Fields["ttl"])
+		require.Equal(t, "0", it.Fields["apns.apns-expiration"])
+		require.Equal(t, "0", it.Fields["webpush.TTL"])
 	})
 	t.Run("beyond four weeks", func(t *testing.T) {
 		_, it := s.sent(t, func(d *channels.Delivery) { d.Expires = time.Now().AddDate(1, 0, 0) })
