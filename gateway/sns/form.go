@@ -3,7 +3,6 @@ package sns
 import (
 	"bytes"
 	"encoding/json"
-	"net/url"
 	"strings"
 	"time"
 
@@ -28,6 +27,9 @@ type FormOptions struct {
 	Signer Signer
 	// Region is Options.Region.
 	Region string
+	// Lax is Options.Lax: unsubscribing asks for no token, so that links have
+	// none, as on AWS.
+	Lax bool
 	// Topic looks a topic up: its SignatureVersion counts.
 	Topic func(o topics.Owner, name string) (topics.Topic, error)
 }
@@ -59,9 +61,9 @@ type envelope struct {
 	Message           string
 	SubscribeURL      string `json:",omitempty"`
 	Timestamp         string
-	SignatureVersion  string
-	Signature         string
-	SigningCertURL    string
+	SignatureVersion  string                        `json:",omitempty"`
+	Signature         string                        `json:",omitempty"`
+	SigningCertURL    string                        `json:",omitempty"`
 	UnsubscribeURL    string                        `json:",omitempty"`
 	MessageAttributes map[string]envelopedAttribute `json:",omitempty"`
 }
@@ -94,13 +96,16 @@ func (e *envelope) canonical() string {
 	return b.String()
 }
 
-// render signs an envelope and gives its bytes.
+// render signs an envelope and gives its bytes. What comes from a FIFO topic
+// goes to queues only and is not signed, as on AWS.
 func (f *Form) render(e envelope, o topics.Owner, topic string) []byte {
-	e.SignatureVersion = "1"
-	if t, err := f.Topic(o, topic); err == nil && t.Attributes["SignatureVersion"] == "2" {
-		e.SignatureVersion = "2"
+	if !isFIFO(topic) {
+		e.SignatureVersion = "1"
+		if t, err := f.Topic(o, topic); err == nil && t.Attributes["SignatureVersion"] == "2" {
+			e.SignatureVersion = "2"
+		}
+		e.Signature, e.SigningCertURL = f.Signer.Sign(e.SignatureVersion, e.canonical()), f.Signer.CertURL(f.URL)
 	}
-	e.Signature, e.SigningCertURL = f.Signer.Sign(e.SignatureVersion, e.canonical()), f.Signer.CertURL(f.URL)
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -174,8 +179,15 @@ func (f *Form) unsubscribeURL(p *topics.Publish, s *topics.Subscription) string 
 	if s.ID == (queue.ID{}) {
 		return ""
 	}
-	return f.link(url.Values{"Action": {"Unsubscribe"}, "SubscriptionArn": {f.subscriptionARN(p.Owner, p.Topic, s.ID)}, "Token": {s.Token}})
+	link := f.URL + "/?Action=Unsubscribe&SubscriptionArn=" + f.subscriptionARN(p.Owner, p.Topic, s.ID)
+	if f.Lax {
+		return link
+	}
+	return link + "&Token=" + s.Token
 }
 
-// link is an action by GET that needs no signature.
-func (f *Form) link(form url.Values) string { return f.URL + "/?" + form.Encode() }
+// confirmURL is where a GET confirms. It is spelled as AWS does, for there are
+// programs that take it apart; nothing in it needs escaping.
+func (f *Form) confirmURL(topicARN, token string) string {
+	return f.URL + "/?Action=ConfirmSubscription&TopicArn=" + topicARN + "&Token=" + token
+}

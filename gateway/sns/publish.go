@@ -31,9 +31,9 @@ type message struct {
 }
 
 type publishIn struct {
-	TopicArn    string `json:"TopicArn"`
-	TargetArn   string `json:"TargetArn"`
-	PhoneNumber string `json:"PhoneNumber"`
+	TopicArn    *string `json:"TopicArn"`
+	TargetArn   string  `json:"TargetArn"`
+	PhoneNumber string  `json:"PhoneNumber"`
 	message
 }
 
@@ -89,9 +89,9 @@ var phoneNumber = regexp.MustCompile(`^\+[1-9]\d{1,14}$`)
 
 // target finds out what is published to.
 func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, error) {
-	parameter, arn := "TopicArn", in.TopicArn
-	if arn == "" {
-		parameter, arn = "TargetArn", in.TargetArn
+	parameter, arn := "TargetArn", in.TargetArn
+	if in.TopicArn != nil && (*in.TopicArn != "" || arn == "") {
+		parameter, arn = "TopicArn", *in.TopicArn
 	}
 	req := topics.Request{Owner: s.owner(r)}
 	switch {
@@ -101,9 +101,12 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 		}
 		req.To = &topics.Target{Protocol: topics.SMS, Endpoint: in.PhoneNumber}
 		return req, nil
+	case arn == "" && in.TopicArn != nil:
+		_, err := elements(parameter, arn)
+		return req, err
 	case arn == "":
 		return req, invalid("TopicArn or TargetArn Reason: no value for required parameter")
-	case in.PhoneNumber != "" || in.TopicArn != "" && in.TargetArn != "":
+	case in.PhoneNumber != "" || parameter == "TopicArn" && in.TargetArn != "":
 		return req, invalid(parameter + " Reason: Only one of TopicArn, TargetArn and PhoneNumber may be given")
 	case parameter == "TargetArn" && strings.Contains(arn, ":endpoint/"):
 		account, token, err := s.platformEndpoint(req.Owner, arn)
@@ -120,27 +123,31 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 
 // fill gives a request its content.
 func (s *service) fill(req *topics.Request, m *message) error {
-	if req.Topic != "" {
-		topic, err := s.Topics.Topic(req.Owner, req.Topic)
-		if err != nil {
-			return wordFor(err, "TopicArn")
-		}
-		if err := m.order(req, &topic); err != nil {
-			return err
-		}
-	} else if m.MessageDeduplicationID != "" {
-		return invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
-	}
 	req.Message, req.Attributes = m.Message, m.attributes()
 	if m.Subject != nil {
 		req.Subject = *m.Subject
 	}
-	if m.MessageStructure != "json" {
+	if m.MessageStructure == "json" {
+		var err error
+		if req.Message, req.Overrides, err = m.byProtocol(req.To != nil && req.To.Protocol == topics.Application); err != nil {
+			return err
+		}
+	}
+	if req.Topic == "" {
+		if m.MessageDeduplicationID != "" {
+			return errNoDedup()
+		}
 		return nil
 	}
-	var err error
-	req.Message, req.Overrides, err = m.byProtocol(req.To != nil && req.To.Protocol == topics.Application)
-	return err
+	topic, err := s.Topics.Topic(req.Owner, req.Topic)
+	if err != nil {
+		return wordFor(err, "TopicArn")
+	}
+	return m.order(req, &topic)
+}
+
+func errNoDedup() error {
+	return invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
 }
 
 // order sets what FIFO topics need and checks that others do without.
@@ -148,7 +155,7 @@ func (m *message) order(req *topics.Request, topic *topics.Topic) error {
 	req.Group = m.MessageGroupID
 	if !isFIFO(topic.Name) {
 		if m.MessageDeduplicationID != "" {
-			return invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
+			return errNoDedup()
 		}
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -96,6 +97,8 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 	switch in.Protocol {
 	case emailJSON:
 		sub.Protocol = topics.Email
+	case topics.SMS:
+		sub.Endpoint = strings.NewReplacer("-", "", ".", "", "/", "").Replace(in.Endpoint)
 	case topics.SQS:
 		parts := strings.Split(in.Endpoint, ":") // it is an ARN, as checked
 		parts[3] = n.in(parts[4], parts[3]).Region
@@ -138,11 +141,15 @@ func checkEndpoint(topic string, in *subscribeIn) error {
 		return invalid("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
 	case in.Protocol != topics.SQS && isFIFO(topic):
 		return invalid("Protocol Reason: FIFO topics take subscriptions of SQS queues only")
-	case in.Protocol == topics.SMS && !strings.HasPrefix(in.Endpoint, "+"):
-		return invalid("Invalid SMS endpoint: " + in.Endpoint)
+	case in.Protocol == topics.SMS && !dialled.MatchString(in.Endpoint):
+		return fault("InvalidParameter", http.StatusBadRequest, "Invalid SMS endpoint: "+in.Endpoint)
 	}
 	return nil
 }
+
+// dialled is how SNS takes a phone number: its digits may be parted by one dot,
+// hyphen or slash each.
+var dialled = regexp.MustCompile(`^\+\d+([-./]\d+)*$`)
 
 func isQueueARN(endpoint string) bool {
 	parts := strings.Split(endpoint, ":")

@@ -146,7 +146,7 @@ func (s *service) getTopicAttributes(_ context.Context, r *awswire.Request, in *
 		"EffectiveDeliveryPolicy": effectiveDeliveryPolicy(t.Attributes["DeliveryPolicy"]),
 	}
 	if isFIFO(t.Name) {
-		all["ContentBasedDeduplication"], all["FifoThroughputScope"] = "false", "Topic"
+		all["ContentBasedDeduplication"] = "false"
 	}
 	maps.Copy(all, t.Attributes)
 	return &attributesOut{all}, nil
