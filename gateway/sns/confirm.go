@@ -51,6 +51,9 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	}
 	o := s.in(parts[4], parts[3])
 	sub, err := s.pending(o, in.Token)
+	if errors.Is(err, errNoToken) {
+		sub, err = s.rejoin(ctx, o, in.Token)
+	}
 	switch {
 	case errors.Is(err, errNoToken) && parts[3] != r.Region: // a link says its region by the topic alone
 		return nil, invalid("Topic")
@@ -126,15 +129,31 @@ func (s *service) askToConfirm(ctx context.Context, o topics.Owner, sub topics.S
 // confirmation is the SubscriptionConfirmation of an http(s) endpoint.
 // https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
 func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.Time) topics.Override {
-	arn := f.topicARN(o, sub.Topic)
-	e := envelope{
-		Type: confirmation, MessageID: uuid(), Token: confirmToken(sub), TopicArn: arn, Timestamp: timestamp(now),
-		Message: "You have chosen to subscribe to the topic " + arn + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
-	}
-	e.SubscribeURL = f.confirmURL(arn, e.Token)
+	return f.ask(o, sub, envelope{
+		Type: confirmation, Token: confirmToken(sub), Timestamp: timestamp(now),
+		Message: "You have chosen to subscribe to the topic " + f.topicARN(o, sub.Topic) + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
+	})
+}
+
+// farewell is the UnsubscribeConfirmation of an http(s) endpoint.
+// https://docs.aws.amazon.com/sns/latest/dg/http-unsubscribe-confirmation-json.html
+func (f *Form) farewell(o topics.Owner, sub *topics.Subscription, token string, now time.Time) topics.Override {
+	arn := f.subscriptionARN(o, sub.Topic, sub.ID)
+	told := f.ask(o, sub, envelope{
+		Type: unsubscribed, Token: token, Timestamp: timestamp(now),
+		Message: "You have chosen to deactivate subscription " + arn + ".\nTo cancel this operation and restore the subscription, visit the SubscribeURL included in this message.",
+	})
+	told.Headers[headerSubscription] = arn
+	return told
+}
+
+// ask is a message with a SubscribeURL.
+func (f *Form) ask(o topics.Owner, sub *topics.Subscription, e envelope) topics.Override {
+	e.MessageID, e.TopicArn = uuid(), f.topicARN(o, sub.Topic)
+	e.SubscribeURL = f.confirmURL(e.TopicArn, e.Token)
 	return topics.Override{
 		Payload: f.render(e, o, sub.Topic), ContentType: textPlain,
-		Headers: map[string]string{headerType: confirmation, headerID: e.MessageID, headerTopic: arn},
+		Headers: map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: e.TopicArn},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"regexp"
 	"slices"
@@ -202,39 +201,3 @@ func boolText(b bool) string {
 	}
 	return "false"
 }
-
-type unsubscribeIn struct {
-	SubscriptionArn string `json:"SubscriptionArn"`
-	// Token is in UnsubscribeURL, which nobody signs.
-	Token string `json:"Token"`
-}
-
-// unsubscribe succeeds for a subscription that is not there, too. Somebody
-// unsigned needs the token of UnsubscribeURL, unless the one who confirmed
-// wanted every unsubscribing signed.
-func (s *service) unsubscribe(ctx context.Context, r *awswire.Request, in *unsubscribeIn) (*nothing, error) {
-	o, id, err := s.subscriptionID(r, in.SubscriptionArn)
-	if errors.Is(err, errNoSubscription) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	sub, err := s.Topics.Subscription(o, id)
-	if errors.Is(err, topics.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if unsigned(r) && (sub.Attributes[keptLocked] == "true" || !s.Lax && !sameSecret(in.Token, sub.Token)) {
-		return nil, fault("AuthorizationError", http.StatusForbidden, "User: anonymous is not authorized to perform: SNS:Unsubscribe on resource: "+in.SubscriptionArn)
-	}
-	err = s.Topics.Unsubscribe(ctx, o, id)
-	if errors.Is(err, topics.ErrNotFound) {
-		err = nil
-	}
-	return nil, err
-}
-
-func unsigned(r *awswire.Request) bool { return r.AccessKey == "" }
