@@ -152,7 +152,7 @@ func (f *Form) ask(o topics.Owner, sub *topics.Subscription, e envelope) topics.
 	e.MessageID, e.TopicArn = uuid(), f.topicARN(o, sub.Topic)
 	e.SubscribeURL = f.confirmURL(e.TopicArn, e.Token)
 	return topics.Override{
-		Payload: f.render(e, o, sub.Topic), ContentType: textPlain,
+		Payload: f.render(e, o, sub.Topic), ContentType: textPlain, Agent: agent,
 		Headers: map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: e.TopicArn},
 	}
 }

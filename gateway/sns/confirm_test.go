@@ -34,6 +34,7 @@ func TestWebhookConfirmsAndUnsubscribesByLinks(t *testing.T) {
 	require.Equal(t, "You have chosen to subscribe to the topic "+topic+".\nTo confirm the subscription, visit the SubscribeURL included in this message.", e["Message"])
 	require.Equal(t, b.tokenOf(arn), e["Token"])
 	require.NotEmpty(t, e["Signature"])
+	require.Equal(t, "Amazon Simple Notification Service Agent", asked.Content.Agent)
 
 	status, answer := fetch(t, http.MethodGet, e["SubscribeURL"])
 	require.Equal(t, http.StatusOK, status, answer)
@@ -49,6 +50,7 @@ func TestWebhookConfirmsAndUnsubscribesByLinks(t *testing.T) {
 	require.NoError(t, json.Unmarshal(got.Content.Payload, &e))
 	require.Equal(t, id, e["MessageId"])
 	require.Equal(t, "text/plain; charset=UTF-8", got.Content.ContentType)
+	require.Equal(t, "Amazon Simple Notification Service Agent", got.Content.Agent)
 
 	_, err := b.SetSubscriptionAttributes(t.Context(), &awssns.SetSubscriptionAttributesInput{SubscriptionArn: &arn, AttributeName: aws.String("RawMessageDelivery"), AttributeValue: aws.String("true")})
 	require.NoError(t, err)

@@ -131,6 +131,7 @@ func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscriptio
 func (f *Form) machine(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) {
 	d.Content.ContentType = textPlain
 	if s.Protocol != topics.SQS {
+		d.Content.Agent = agent
 		d.Content.Headers = map[string]string{
 			headerType: notification, headerID: p.ID.WithOrdinal(0).String(), headerTopic: f.topicARN(p.Owner, p.Topic),
 			headerSubscription: f.subscriptionARN(p.Owner, p.Topic, s.ID),
@@ -156,6 +157,9 @@ const (
 	headerSubscription = "x-amz-sns-subscription-arn"
 	headerRaw          = "x-amz-sns-rawdelivery"
 )
+
+// agent is SNS's User-Agent: there are receivers that ask for it.
+const agent = "Amazon Simple Notification Service Agent"
 
 func (f *Form) notification(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) []byte {
 	e := envelope{

@@ -93,7 +93,7 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 	if in.TopicArn != nil && (*in.TopicArn != "" || arn == "") {
 		parameter, arn = "TopicArn", *in.TopicArn
 	}
-	req := topics.Request{Owner: s.owner(r)}
+	req := topics.Request{Owner: s.owner(r), Trace: r.Trace}
 	switch {
 	case in.PhoneNumber != "" && arn == "":
 		if !phoneNumber.MatchString(in.PhoneNumber) {

@@ -60,7 +60,9 @@ func TestMessagesOfFIFOTopicsAreNotSigned(t *testing.T) {
 	})
 	require.NoError(t, err)
 	var e map[string]string
-	require.NoError(t, json.Unmarshal(b.receive("work")[0].Body, &e))
+	got := b.receive("work")
+	require.Empty(t, got[0].Group, "the queue keeps no order")
+	require.NoError(t, json.Unmarshal(got[0].Body, &e))
 	require.Contains(t, e["UnsubscribeURL"], "Action=Unsubscribe")
 	delete(e, "UnsubscribeURL")
 	require.NotEmpty(t, e["Timestamp"])
@@ -145,5 +147,32 @@ func TestLinksSayTheirRegionByTheTopic(t *testing.T) {
 		status, answer := fetch(t, http.MethodGet, b.url+"/?"+url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {topic}, "Token": {token}}.Encode())
 		require.Equal(t, http.StatusBadRequest, status)
 		require.Contains(t, answer, "<Message>Invalid parameter: "+fault+"</Message>")
+	}
+}
+
+// TestTracesGoOn: the trace of the call is beside the message in the queue.
+func TestTracesGoOn(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	b.subscribe(topic, "sqs", b.queue("work"), map[string]string{"RawMessageDelivery": "true"})
+	const trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
+	for _, form := range []url.Values{
+		{"Action": {"Publish"}, "TopicArn": {topic}, "Message": {"m"}},
+		{
+			"Action": {"PublishBatch"}, "TopicArn": {topic}, "PublishBatchRequestEntries.member.1.Id": {"1"},
+			"PublishBatchRequestEntries.member.1.Message": {"m"},
+		},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/?"+form.Encode(), nil)
+		require.NoError(t, err)
+		r.Header.Set("X-Amzn-Trace-Id", trace)
+		res, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		got := b.receive("work")
+		require.Len(t, got, 1)
+		require.JSONEq(t, `{"x":{"DataType":"String","StringValue":"`+trace+`"}}`, string(got[0].Attributes))
 	}
 }
