@@ -151,10 +151,9 @@ func (f *Form) farewell(o topics.Owner, sub *topics.Subscription, token string, 
 func (f *Form) ask(o topics.Owner, sub *topics.Subscription, e envelope) topics.Override {
 	e.MessageID, e.TopicArn = uuid(), f.topicARN(o, sub.Topic)
 	e.SubscribeURL = f.confirmURL(e.TopicArn, e.Token)
-	return topics.Override{
-		Payload: f.render(e, o, sub.Topic), ContentType: textPlain, Agent: agent,
-		Headers: map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: e.TopicArn},
-	}
+	headers := map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: e.TopicArn}
+	addLogin(headers, sub)
+	return topics.Override{Payload: f.render(e, o, sub.Topic), ContentType: textPlain, Agent: agent, Headers: headers}
 }
 
 // confirmMail asks a person. The link leads to a page, because programs that

@@ -139,6 +139,7 @@ func (f *Form) machine(d *channels.Delivery, p *topics.Publish, s *topics.Subscr
 		if s.Raw {
 			d.Content.Headers[headerRaw] = "true"
 		}
+		addLogin(d.Content.Headers, s)
 	}
 	if s.Raw {
 		d.Content.Payload = []byte(d.Content.Text)
@@ -157,6 +158,12 @@ const (
 	headerSubscription = "x-amz-sns-subscription-arn"
 	headerRaw          = "x-amz-sns-rawdelivery"
 )
+
+func addLogin(headers map[string]string, s *topics.Subscription) {
+	if login := s.Attributes[keptLogin]; login != "" {
+		headers["Authorization"] = login
+	}
+}
 
 // agent is SNS's User-Agent: there are receivers that ask for it.
 const agent = "Amazon Simple Notification Service Agent"

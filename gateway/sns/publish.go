@@ -87,6 +87,10 @@ func sequenceNumber(id queue.ID) string {
 
 var phoneNumber = regexp.MustCompile(`^\+[1-9]\d{1,14}$`)
 
+// maxSMS is the most characters of a text message to one number.
+// https://docs.aws.amazon.com/sns/latest/dg/sms_sending-overview.html
+const maxSMS = 1600
+
 // target finds out what is published to.
 func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, error) {
 	parameter, arn := "TargetArn", in.TargetArn
@@ -98,6 +102,9 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 	case in.PhoneNumber != "" && arn == "":
 		if !phoneNumber.MatchString(in.PhoneNumber) {
 			return req, invalid("PhoneNumber Reason: " + in.PhoneNumber + " is not valid to publish to")
+		}
+		if utf8.RuneCountInString(in.Message) > maxSMS {
+			return req, invalid(fmt.Sprintf("Message Reason: a text message must be at most %d characters", maxSMS))
 		}
 		req.To = &topics.Target{Protocol: topics.SMS, Endpoint: in.PhoneNumber}
 		return req, nil

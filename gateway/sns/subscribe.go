@@ -3,8 +3,10 @@ package sns
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,6 +40,7 @@ const (
 	keptProtocol      = "protocol"      // as it was given
 	keptAuthenticated = "authenticated" // "true": the confirmation was signed
 	keptLocked        = "locked"        // "true": AuthenticateOnUnsubscribe
+	keptLogin         = "login"         // Authorization header for the endpoint
 )
 
 // subscribe makes a subscription, or finds the one the endpoint has: attributes
@@ -96,6 +99,8 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 	switch in.Protocol {
 	case emailJSON:
 		sub.Protocol = topics.Email
+	case topics.HTTP, topics.HTTPS:
+		takeLogin(&sub)
 	case topics.SMS:
 		sub.Endpoint = strings.NewReplacer("-", "", ".", "", "/", "").Replace(in.Endpoint)
 	case topics.SQS:
@@ -138,6 +143,8 @@ func checkEndpoint(topic string, in *subscribeIn) error {
 		return invalid("SQS endpoint ARN")
 	case in.Protocol == topics.SQS && isFIFO(in.Endpoint) && !isFIFO(topic):
 		return invalid("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
+	case in.Protocol == topics.Lambda && !isFunctionARN(in.Endpoint):
+		return invalid("Lambda endpoint ARN")
 	case in.Protocol != topics.SQS && isFIFO(topic):
 		return invalid("Protocol Reason: FIFO topics take subscriptions of SQS queues only")
 	case in.Protocol == topics.SMS && !dialled.MatchString(in.Endpoint):
@@ -153,6 +160,27 @@ var dialled = regexp.MustCompile(`^\+\d+([-./]\d+)*$`)
 func isQueueARN(endpoint string) bool {
 	parts := strings.Split(endpoint, ":")
 	return len(parts) == 6 && parts[0] == "arn" && parts[2] == "sqs" && parts[5] != ""
+}
+
+func isFunctionARN(endpoint string) bool {
+	parts := strings.SplitN(endpoint, ":", 7)
+	return len(parts) == 7 && parts[0] == "arn" && parts[2] == "lambda" && parts[5] == "function" && parts[6] != ""
+}
+
+// takeLogin makes a header of the user and password in a web endpoint, and
+// masks the password where the endpoint is shown.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-subscribe-https-s-endpoints-to-topic.html
+func takeLogin(sub *topics.Subscription) {
+	u, err := url.Parse(sub.Endpoint)
+	if err != nil || u.User == nil {
+		return
+	}
+	name, user := u.User.Username(), url.User(u.User.Username()).String()
+	password, _ := u.User.Password()
+	u.User = nil
+	sub.Endpoint = u.String()
+	sub.Attributes[keptEndpoint] = strings.Replace(sub.Endpoint, "://", "://"+user+":****@", 1)
+	sub.Attributes[keptLogin] = "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
 
 // platformEndpoint is the one place where the ARN of a platform endpoint

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -175,4 +176,40 @@ func TestTracesGoOn(t *testing.T) {
 		require.Len(t, got, 1)
 		require.JSONEq(t, `{"x":{"DataType":"String","StringValue":"`+trace+`"}}`, string(got[0].Attributes))
 	}
+}
+
+// TestLoginsInWebEndpoints: what stands before the host is a header and no part
+// of the address, and nobody is shown the password again.
+func TestLoginsInWebEndpoints(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	arn := b.subscribe(topic, "https", "https://al%40ice:s3cret@a.example/x?y=1", nil)
+	const login = "Basic YWxAaWNlOnMzY3JldA=="
+	asked := b.sent["webhook"].next(t)
+	require.Equal(t, "https://a.example/x?y=1", asked.Endpoint)
+	require.Equal(t, login, asked.Content.Headers["Authorization"])
+	require.Equal(t, "https://al%40ice:****@a.example/x?y=1", b.attributes(arn)["Endpoint"])
+	var e map[string]string
+	require.NoError(t, json.Unmarshal(asked.Content.Payload, &e))
+	status, answer := fetch(t, http.MethodGet, e["SubscribeURL"])
+	require.Equal(t, http.StatusOK, status, answer)
+	b.say(&awssns.PublishInput{TopicArn: &topic, Message: aws.String("m")})
+	require.Equal(t, login, b.sent["webhook"].next(t).Content.Headers["Authorization"])
+}
+
+func TestFunctionsAndTextsThatAreNone(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	for _, bad := range []string{
+		"f", "arn:aws:sqs:us-east-1:000000000000:f", "arn:aws:lambda:us-east-1:000000000000:f", "arn:aws:lambda:us-east-1:000000000000:function:",
+	} {
+		_, err := b.trySubscribe(topic, "lambda", bad, nil)
+		refused(t, err, "InvalidParameter", 400, "Invalid parameter: Lambda endpoint ARN")
+	}
+	text := strings.Repeat("ü", 1600)
+	b.say(&awssns.PublishInput{PhoneNumber: aws.String("+15005550006"), Message: &text})
+	_, err := b.Publish(t.Context(), &awssns.PublishInput{PhoneNumber: aws.String("+15005550006"), Message: aws.String(text + "x")})
+	refused(t, err, "InvalidParameter", 400, "Invalid parameter: Message Reason: a text message must be at most 1600 characters")
 }
