@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
-	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -97,20 +96,30 @@ func (e *envelope) canonical() string {
 	return b.String()
 }
 
-// render signs an envelope and gives its bytes. What comes from a FIFO topic
-// goes to queues only and is not signed, as on AWS.
+// render signs an envelope and gives its bytes.
 func (f *Form) render(e envelope, o topics.Owner, topic string) []byte {
-	if !isFIFO(topic) {
-		e.SignatureVersion = "1"
-		if t, err := f.Topic(o, topic); err == nil && t.Attributes["SignatureVersion"] == "2" {
-			e.SignatureVersion = "2"
-		}
-		e.Signature, e.SigningCertURL = f.Signer.Sign(e.SignatureVersion, e.canonical()), f.Signer.CertURL(f.URL)
+	f.sign(&e, o, topic)
+	return encoded(e)
+}
+
+// sign signs an envelope. What comes from a FIFO topic goes to queues only and
+// is not signed, as on AWS.
+func (f *Form) sign(e *envelope, o topics.Owner, topic string) {
+	if isFIFO(topic) {
+		return
 	}
+	e.SignatureVersion = "1"
+	if t, err := f.Topic(o, topic); err == nil && t.Attributes["SignatureVersion"] == "2" {
+		e.SignatureVersion = "2"
+	}
+	e.Signature, e.SigningCertURL = f.Signer.Sign(e.SignatureVersion, e.canonical()), f.Signer.CertURL(f.URL)
+}
+
+func encoded(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(e) // strings: cannot fail
+	_ = enc.Encode(v) // strings: cannot fail
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
@@ -119,8 +128,8 @@ func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscriptio
 	switch s.Protocol {
 	case topics.SQS, topics.HTTP, topics.HTTPS:
 		f.machine(d, &p, &s)
-	case topics.Lambda: // the channel makes SNS's event of these
-		d.Topic, d.Subscription, d.UnsubscribeURL = f.topicARN(p.Owner, p.Topic), f.subscriptionARN(p.Owner, p.Topic, s.ID), f.unsubscribeURL(&p, &s)
+	case topics.Lambda:
+		d.Content.Payload = f.event(d, &p, &s)
 	case topics.Email:
 		if s.Attributes[keptProtocol] == emailJSON {
 			d.Content.Text, d.Content.HTML = string(f.notification(d, &p, &s)), ""
@@ -169,9 +178,14 @@ func addLogin(headers map[string]string, s *topics.Subscription) {
 const agent = "Amazon Simple Notification Service Agent"
 
 func (f *Form) notification(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) []byte {
+	return encoded(f.envelope(d, p, s))
+}
+
+// envelope is a signed notification.
+func (f *Form) envelope(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) envelope {
 	e := envelope{
 		Type: notification, MessageID: p.ID.WithOrdinal(0).String(), TopicArn: f.topicARN(p.Owner, p.Topic), Subject: d.Content.Subject,
-		Message: d.Content.Text, Timestamp: timestamp(p.Created), UnsubscribeURL: f.unsubscribeURL(p, s),
+		Message: d.Content.Text, Timestamp: timestamp(p.Created), UnsubscribeURL: f.unsubscribeURL(d, p, s),
 	}
 	if isFIFO(p.Topic) {
 		e.SequenceNumber = sequenceNumber(p.ID)
@@ -182,14 +196,18 @@ func (f *Form) notification(d *channels.Delivery, p *topics.Publish, s *topics.S
 			e.MessageAttributes[name] = envelopedAttribute(a)
 		}
 	}
-	return f.render(e, p.Owner, p.Topic)
+	f.sign(&e, p.Owner, p.Topic)
+	return e
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-func (f *Form) unsubscribeURL(p *topics.Publish, s *topics.Subscription) string {
-	if s.ID == (queue.ID{}) {
+func (f *Form) unsubscribeURL(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) string {
+	switch {
+	case s.ID.IsZero():
 		return ""
+	case s.Protocol == topics.Email: // whoever looks at mail opens every link: to a page
+		return d.UnsubscribeURL
 	}
 	link := f.URL + "/?Action=Unsubscribe&SubscriptionArn=" + f.subscriptionARN(p.Owner, p.Topic, s.ID)
 	if f.Lax {

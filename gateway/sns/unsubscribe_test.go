@@ -92,3 +92,21 @@ func TestNobodyComesBackToATopicThatIsGone(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, answer, "<Message>Invalid parameter: Token</Message>")
 }
+
+// TestLinksInMailUnsubscribeNobody: programs that look at mail open them.
+func TestLinksInMailUnsubscribeNobody(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	arn := b.subscribe(topic, "email-json", "a@example.com", nil)
+	asked := b.sent[topics.Email].next(t)
+	link := regexp.MustCompile(`http://\S+`).FindString(asked.Content.Text)
+	status, page := fetch(t, http.MethodPost, link)
+	require.Equal(t, http.StatusOK, status, page)
+	b.say(&awssns.PublishInput{TopicArn: &topic, Message: aws.String("m")})
+	var e map[string]string
+	require.NoError(t, json.Unmarshal([]byte(b.sent[topics.Email].next(t).Content.Text), &e))
+	require.Equal(t, "Notification", e["Type"])
+	require.NotContains(t, e["UnsubscribeURL"], "Action=Unsubscribe")
+	require.Equal(t, "false", b.attributes(arn)["PendingConfirmation"])
+}
