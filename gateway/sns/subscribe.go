@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -63,7 +65,11 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 		}
 	}
 	made, err := s.Topics.Subscribe(ctx, o, wanted)
-	if err != nil {
+	var field *topics.FieldError
+	switch {
+	case errors.As(err, &field) && field.Field == "endpoint" && wanted.Protocol == topics.Email:
+		return nil, invalid("Email address")
+	case err != nil:
 		return nil, wordFor(err, "Endpoint")
 	}
 	if !sameAttributes(&made, in.Attributes) {
@@ -118,8 +124,8 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 		sub.Pending = true
 	}
 	const reason = "Invalid parameter: Attributes Reason: "
-	for name, value := range in.Attributes {
-		if why := setSubscriptionAttribute(&sub, name, value); why != nil {
+	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
+		if why := setSubscriptionAttribute(&sub, name, in.Attributes[name]); why != nil {
 			return sub, why.behind(reason)
 		}
 	}

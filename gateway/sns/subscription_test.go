@@ -294,7 +294,8 @@ func TestEndpointsThatAreNone(t *testing.T) {
 		{"sqs", queueARN + ".fifo", "Invalid parameter: Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics"},
 		{"sms", "NAA+15551234567", "Invalid SMS endpoint: NAA+15551234567"},
 		{"application", "abc", "Invalid parameter: Application endpoint arn invalid:abc"},
-		{"email", "bad", "Invalid parameter: Endpoint Reason: must not be bad"},
+		{"email", "bad", "Invalid parameter: Email address"},
+		{"email-json", "bad", "Invalid parameter: Email address"},
 	} {
 		_, err := b.trySubscribe(topic, c.protocol, c.endpoint, nil)
 		refused(t, err, "InvalidParameter", 400, c.message)

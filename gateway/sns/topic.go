@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"regexp"
+	"slices"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/topics"
@@ -73,11 +74,11 @@ func newTopic(in *createTopicIn) (topics.Topic, error) {
 	if fifo {
 		t.Attributes["FifoTopic"] = "true"
 	}
-	for name, value := range in.Attributes {
+	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
 		if name == "FifoTopic" {
 			continue // checked above; AWS keeps no "false"
 		}
-		if why := setAttribute(&t, name, value); why != "" {
+		if why := setAttribute(&t, name, in.Attributes[name]); why != "" {
 			return t, invalid("Attributes Reason: " + why)
 		}
 	}
