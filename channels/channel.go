@@ -119,6 +119,9 @@ type Content struct {
 	Payload     []byte
 	ContentType string            // of Payload; "" means application/json
 	Headers     map[string]string // webhook: extra request headers
+	// Agent is the User-Agent of a webhook in the form of somebody else, without
+	// the headers of Standard Webhooks; "" for the gateway's own.
+	Agent string
 }
 
 // Attribute is a message attribute as in SNS.

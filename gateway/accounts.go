@@ -46,6 +46,7 @@ type maker struct {
 	before *maker // nil: none, or its channels do not fit any more
 	// segments counts SMS segments by country.
 	segments func(country string, n int)
+	sandbox  bool // every provider is simulated
 }
 
 // made is a channel and the account it was made from.
@@ -137,10 +138,14 @@ func (m *maker) channel(a config.Account) (channels.Channel, error) {
 	switch a.Provider {
 	case sandbox.ProviderTwilio:
 		c := a.Twilio
-		return sms.New(sms.Options{
+		ch, err := sms.New(sms.Options{
 			AccountSID: c.AccountSID, AuthToken: string(c.AuthToken), APIKey: c.APIKey, APISecret: string(c.APISecret),
 			From: c.From, MessagingServiceSID: c.MessagingServiceSID, BaseURL: c.BaseURL, Book: m.book, Timeout: a.Timeout, Segments: m.segments,
 		})
+		if m.sandbox && err == nil {
+			return anyNumber{ch}, nil
+		}
+		return ch, err
 	case sandbox.ProviderAPNs:
 		return m.apns(a)
 	case sandbox.ProviderFCM:
@@ -220,7 +225,7 @@ func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	m.segments = g.metrics.countSegments
+	m.segments, m.sandbox = g.metrics.countSegments, g.opts.Sandbox != nil
 	var all []channels.AccountOptions
 	var errs []error
 	for _, a := range cfg.Accounts {
@@ -246,6 +251,21 @@ func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
 		}
 	}
 	return nil
+}
+
+// anyNumber takes what has the form of a phone number, too, though no country
+// has such: test suites make theirs up, and in the sandbox nothing is dialled.
+type anyNumber struct{ *sms.Channel }
+
+var formOfNumber = regexp.MustCompile(`^\+[1-9]\d{6,14}$`)
+
+// CheckEndpoint is channels.Channel's; a number of no country has the group "001".
+func (c anyNumber) CheckEndpoint(endpoint string) (channels.Endpoint, error) {
+	good, err := c.Channel.CheckEndpoint(endpoint)
+	if err != nil && formOfNumber.MatchString(endpoint) {
+		return channels.Endpoint{Address: endpoint, Group: "001"}, nil
+	}
+	return good, err
 }
 
 // SandboxAccounts are accounts for every fake of a sandbox, as configuration.

@@ -35,7 +35,7 @@ func (g *Gateway) snsForm(ctx context.Context, cfg config.Config) (form *sns.For
 		address = g.URL()
 	}
 	return sns.NewForm(sns.FormOptions{
-		URL: address, Signer: g.signing, Store: g.store, Region: cfg.AWS.Region,
+		URL: address, Signer: g.signing, Store: g.store, Region: cfg.AWS.Region, Lax: g.opts.Sandbox != nil,
 		Topic: func(o topics.Owner, name string) (topics.Topic, error) { return g.topics.Topic(o, name) },
 	}), nil
 }

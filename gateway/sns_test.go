@@ -63,3 +63,20 @@ func TestSNSReachesQueuesAndWebhooks(t *testing.T) {
 	require.Empty(t, sb.Inbox("", ""))
 	require.Equal(t, "hi", e["Message"])
 }
+
+// TestSandboxTakesMadeUpNumbers: test suites use numbers that no country has.
+func TestSandboxTakesMadeUpNumbers(t *testing.T) {
+	t.Parallel()
+	sb, err := sandbox.Start(sandbox.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, sb.Close()) })
+	g, _ := serve(t, t.TempDir(), sb)
+	for _, number := range []string{"+12312312", "+2101234567", "+4915112345678"} {
+		status, answer := call(t, "POST", g.URL()+"/v1/publish", `{"to": {"protocol": "sms", "endpoint": "`+number+`"}, "message": "hi"}`)
+		require.Less(t, status, 300, answer)
+		_, err = sb.Await(t.Context(), sandbox.ProviderTwilio, number, 1)
+		require.NoError(t, err)
+	}
+	status, answer := call(t, "POST", g.URL()+"/v1/publish", `{"to": {"protocol": "sms", "endpoint": "12312312"}, "message": "hi"}`)
+	require.Equal(t, http.StatusUnprocessableEntity, status, answer)
+}

@@ -113,7 +113,7 @@ func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish
 func (t *Topics) check(req *Request) (content, error) {
 	c := content{
 		To: req.To, Subject: req.Subject, Message: req.Message, HTML: req.HTML, Overrides: req.Overrides, Variants: req.Variants, Face: req.Face,
-		Data: req.Data, Attributes: req.Attributes, Group: req.Group, DedupID: req.DedupID, CollapseID: req.CollapseID,
+		Data: req.Data, Attributes: req.Attributes, Group: req.Group, Trace: req.Trace, DedupID: req.DedupID, CollapseID: req.CollapseID,
 	}
 	req.Lane = laneOf(req.Lane)
 	if err := t.checkRequest(req); err != nil {
@@ -334,11 +334,14 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 // intoQueue sends the message itself to a queue of this gateway.
 func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
 	d := t.queueCopy(p, c, s, id)
-	dedup := id.Hex()
+	dedup, group := id.Hex(), c.Group
 	if c.DedupID != "" {
 		dedup = c.DedupID
+		if q, err := t.store.Queue(s.Endpoint); err == nil && !q.Settings.FIFO {
+			group = "" // order ends here, and the group is no tenant
+		}
 	}
 	b.Send(s.Endpoint, queue.Message{
-		ID: id, Group: c.Group, DedupID: dedup, Body: d.Content.Payload, Attributes: queueAttributes(d.Attributes),
+		ID: id, Group: group, DedupID: dedup, Body: d.Content.Payload, Attributes: queueAttributes(d.Attributes, c.Trace),
 	})
 }

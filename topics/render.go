@@ -111,7 +111,7 @@ func (t *Topics) contentFor(l *loaded, protocol, link string) (channels.Content,
 		c.HTML = o.HTML
 	}
 	if o.Payload != nil {
-		c.Payload, c.ContentType, c.Headers = o.Payload, o.ContentType, o.Headers
+		c.Payload, c.ContentType, c.Headers, c.Agent = o.Payload, o.ContentType, o.Headers, o.Agent
 	}
 	return c, nil
 }
@@ -189,10 +189,10 @@ func (t *Topics) queueCopy(p *Publish, c *content, s Subscription, id queue.ID) 
 	return d
 }
 
-// queueAttributes are message attributes as the SQS face keeps them beside a
-// message's body; nil for none.
-func queueAttributes(attributes map[string]channels.Attribute) []byte {
-	if len(attributes) == 0 {
+// queueAttributes are message attributes, and a trace header, as the SQS face
+// keeps them beside a message's body; nil for none.
+func queueAttributes(attributes map[string]channels.Attribute, trace string) []byte {
+	if len(attributes) == 0 && trace == "" {
 		return nil
 	}
 	type value struct {
@@ -208,6 +208,13 @@ func queueAttributes(attributes map[string]channels.Attribute) []byte {
 			all[name] = value{DataType: a.Type, StringValue: a.Value}
 		}
 	}
-	text, _ := json.Marshal(map[string]any{"a": all}) // strings: cannot fail
+	beside := map[string]any{}
+	if len(all) > 0 {
+		beside["a"] = all
+	}
+	if trace != "" {
+		beside["x"] = value{DataType: "String", StringValue: trace}
+	}
+	text, _ := json.Marshal(beside) // strings: cannot fail
 	return text
 }

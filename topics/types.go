@@ -97,6 +97,7 @@ type Override struct {
 	// ContentType and Headers go with the payload to a webhook.
 	ContentType string            `json:"content_type,omitempty"`
 	Headers     map[string]string `json:"headers,omitempty"`
+	Agent       string            `json:"agent,omitempty"` // channels.Content.Agent
 }
 
 // Request is a publish as it is asked for.
@@ -122,6 +123,7 @@ type Request struct {
 	ExpiresAt       time.Time
 	SendAt          time.Time
 	Group           string // FIFO group or tenant, for queues
+	Trace           string // AWS X-Ray trace header, for queues of this gateway
 	CollapseID      string
 	// IdempotencyKey makes a repeat within the TTL, and while its ledger is kept,
 	// return the first publish. It is scoped to the owner and the group: with
@@ -197,6 +199,7 @@ type content struct {
 	Data       map[string]any                `json:"data,omitempty"`
 	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
 	Group      string                        `json:"group,omitempty"`
+	Trace      string                        `json:"trace,omitempty"`
 	DedupID    string                        `json:"dedup_id,omitempty"` // of a FIFO topic
 	CollapseID string                        `json:"collapse_id,omitempty"`
 

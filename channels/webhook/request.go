@@ -101,6 +101,14 @@ func (c *Channel) header(d *channels.Delivery, contentType string, body []byte) 
 		return nil, refuse("bad_header", "the content type has characters that are not allowed")
 	}
 	h.Set("Content-Type", contentType)
+	if agent := d.Content.Agent; agent != "" {
+		if !validHeader("User-Agent", agent) {
+			return nil, refuse("bad_header", "the agent has characters that are not allowed")
+		}
+		h.Set("User-Agent", agent)
+		h.Set("Accept-Encoding", "gzip,deflate") // as SNS asks; the answer is only counted
+		return h, nil
+	}
 	h.Set("User-Agent", c.opts.UserAgent)
 	// Asking for no compression, so that the bound on the answer's body is one
 	// on the work of reading it.

@@ -89,6 +89,9 @@ type Request struct {
 	Path string
 	// ID is the request's id, also in the answer.
 	ID string
+	// Trace is the request's X-Ray trace header, or "".
+	// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+	Trace string
 
 	target string // JSON: what names the service
 	body   []byte

@@ -37,7 +37,7 @@ func mediaType(r *http.Request) string {
 
 // newRequest is a request as far as it can be told without its body.
 func newRequest(hr *http.Request) *Request {
-	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: requestID()}
+	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: requestID(), Trace: hr.Header.Get("X-Amzn-Trace-Id")}
 	if target := hr.Header.Get("X-Amz-Target"); target != "" {
 		r.Protocol = JSON
 		r.target, r.Action, _ = strings.Cut(target, ".")

@@ -104,12 +104,12 @@ func token(last string, more bool) string {
 	if !more {
 		return ""
 	}
-	return base64.RawURLEncoding.EncodeToString([]byte(last))
+	return base64.StdEncoding.EncodeToString([]byte(last))
 }
 
 // lastOf reads a NextToken.
 func lastOf(next string) (string, error) {
-	last, err := base64.RawURLEncoding.DecodeString(next)
+	last, err := base64.StdEncoding.DecodeString(next)
 	if err != nil {
 		return "", invalid("NextToken")
 	}

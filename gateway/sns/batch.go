@@ -53,7 +53,7 @@ func (s *service) publishBatch(ctx context.Context, r *awswire.Request, in *publ
 	}
 	requests := make([]topics.Request, len(in.Entries))
 	for i := range in.Entries {
-		requests[i] = topics.Request{Owner: o, Topic: name}
+		requests[i] = topics.Request{Owner: o, Topic: name, Trace: r.Trace}
 		if err := s.fill(&requests[i], &in.Entries[i].message); err != nil {
 			return nil, err
 		}

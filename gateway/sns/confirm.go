@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
@@ -35,7 +36,8 @@ type confirmIn struct {
 }
 
 // confirm confirms a subscription, signed or not: the token proves that it
-// reached the endpoint. One that is confirmed already stays so.
+// reached the endpoint, and names the subscription; of the topic's ARN account
+// and region count, as on AWS. One that is confirmed already stays so.
 func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn) (*subscriptionOut, error) {
 	switch {
 	case in.TopicArn == "":
@@ -43,16 +45,21 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	case in.Token == "":
 		return nil, invalid("Token Reason: no value for required parameter")
 	}
-	parts, err := elements("TopicArn", in.TopicArn)
-	if err != nil {
-		return nil, err
-	}
+	parts := strings.Split(in.TopicArn, ":")
 	if len(parts) != 6 || !unsigned(r) && parts[3] != r.Region {
 		return nil, invalid("Topic")
 	}
 	o := s.in(parts[4], parts[3])
-	sub, err := s.pending(o, parts[5], in.Token)
-	if err != nil {
+	sub, err := s.pending(o, in.Token)
+	if errors.Is(err, errNoToken) {
+		sub, err = s.rejoin(ctx, o, in.Token)
+	}
+	switch {
+	case errors.Is(err, errNoToken) && parts[3] != r.Region: // a link says its region by the topic alone
+		return nil, invalid("Topic")
+	case errors.Is(err, errNoToken):
+		return nil, invalid("Token")
+	case err != nil:
 		return nil, err
 	}
 	err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
@@ -79,25 +86,26 @@ func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.I
 	return err
 }
 
+// errNoToken: no subscription has the token, or no more.
+var errNoToken = errors.New("no subscription has this token")
+
 // pending finds the subscription a token is for.
-func (s *Options) pending(o topics.Owner, topic, token string) (topics.Subscription, error) {
+func (s *Options) pending(o topics.Owner, token string) (topics.Subscription, error) {
 	if len(token) <= idLength {
-		return topics.Subscription{}, invalid("Token")
+		return topics.Subscription{}, errNoToken
 	}
 	id, err := queue.ParseID(token[:idLength])
 	if err != nil {
-		return topics.Subscription{}, invalid("Token")
+		return topics.Subscription{}, errNoToken
 	}
 	sub, err := s.Topics.Subscription(o, id)
 	switch {
 	case errors.Is(err, topics.ErrNotFound):
-		return sub, invalid("Token")
+		return sub, errNoToken
 	case err != nil:
 		return sub, err
-	case sub.Topic != topic:
-		return sub, invalid("Topic")
 	case !sameSecret(token[idLength:], sub.Token), sub.Pending && s.Store.Now().Sub(sub.Created) > tokenLife:
-		return sub, invalid("Token")
+		return sub, errNoToken
 	}
 	return sub, nil
 }
@@ -121,16 +129,31 @@ func (s *service) askToConfirm(ctx context.Context, o topics.Owner, sub topics.S
 // confirmation is the SubscriptionConfirmation of an http(s) endpoint.
 // https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
 func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.Time) topics.Override {
-	arn := f.topicARN(o, sub.Topic)
-	e := envelope{
-		Type: confirmation, MessageID: uuid(), Token: confirmToken(sub), TopicArn: arn, Timestamp: timestamp(now),
-		Message: "You have chosen to subscribe to the topic " + arn + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
-	}
-	e.SubscribeURL = f.link(url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {arn}, "Token": {e.Token}})
-	return topics.Override{
-		Payload: f.render(e, o, sub.Topic), ContentType: textPlain,
-		Headers: map[string]string{headerType: confirmation, headerID: e.MessageID, headerTopic: arn},
-	}
+	return f.ask(o, sub, envelope{
+		Type: confirmation, Token: confirmToken(sub), Timestamp: timestamp(now),
+		Message: "You have chosen to subscribe to the topic " + f.topicARN(o, sub.Topic) + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
+	})
+}
+
+// farewell is the UnsubscribeConfirmation of an http(s) endpoint.
+// https://docs.aws.amazon.com/sns/latest/dg/http-unsubscribe-confirmation-json.html
+func (f *Form) farewell(o topics.Owner, sub *topics.Subscription, token string, now time.Time) topics.Override {
+	arn := f.subscriptionARN(o, sub.Topic, sub.ID)
+	told := f.ask(o, sub, envelope{
+		Type: unsubscribed, Token: token, Timestamp: timestamp(now),
+		Message: "You have chosen to deactivate subscription " + arn + ".\nTo cancel this operation and restore the subscription, visit the SubscribeURL included in this message.",
+	})
+	told.Headers[headerSubscription] = arn
+	return told
+}
+
+// ask is a message with a SubscribeURL.
+func (f *Form) ask(o topics.Owner, sub *topics.Subscription, e envelope) topics.Override {
+	e.MessageID, e.TopicArn = uuid(), f.topicARN(o, sub.Topic)
+	e.SubscribeURL = f.confirmURL(e.TopicArn, e.Token)
+	headers := map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: e.TopicArn}
+	addLogin(headers, sub)
+	return topics.Override{Payload: f.render(e, o, sub.Topic), ContentType: textPlain, Agent: agent, Headers: headers}
 }
 
 // confirmMail asks a person. The link leads to a page, because programs that

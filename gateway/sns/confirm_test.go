@@ -34,6 +34,7 @@ func TestWebhookConfirmsAndUnsubscribesByLinks(t *testing.T) {
 	require.Equal(t, "You have chosen to subscribe to the topic "+topic+".\nTo confirm the subscription, visit the SubscribeURL included in this message.", e["Message"])
 	require.Equal(t, b.tokenOf(arn), e["Token"])
 	require.NotEmpty(t, e["Signature"])
+	require.Equal(t, "Amazon Simple Notification Service Agent", asked.Content.Agent)
 
 	status, answer := fetch(t, http.MethodGet, e["SubscribeURL"])
 	require.Equal(t, http.StatusOK, status, answer)
@@ -49,6 +50,7 @@ func TestWebhookConfirmsAndUnsubscribesByLinks(t *testing.T) {
 	require.NoError(t, json.Unmarshal(got.Content.Payload, &e))
 	require.Equal(t, id, e["MessageId"])
 	require.Equal(t, "text/plain; charset=UTF-8", got.Content.ContentType)
+	require.Equal(t, "Amazon Simple Notification Service Agent", got.Content.Agent)
 
 	_, err := b.SetSubscriptionAttributes(t.Context(), &awssns.SetSubscriptionAttributesInput{SubscriptionArn: &arn, AttributeName: aws.String("RawMessageDelivery"), AttributeValue: aws.String("true")})
 	require.NoError(t, err)
@@ -80,7 +82,7 @@ func TestMailConfirmsOnlyByTheButton(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, page, "You are subscribed")
 	require.False(t, b.stored(arn).Pending)
-	status, page = fetch(t, http.MethodPost, link+"x")
+	status, page = fetch(t, http.MethodPost, strings.Replace(link, "Token=", "Token=0", 1))
 	require.Equal(t, http.StatusNotFound, status)
 	require.Contains(t, page, "does not work")
 	status, _ = fetch(t, http.MethodDelete, link)

@@ -3,7 +3,6 @@ package sns
 import (
 	"bytes"
 	"encoding/json"
-	"net/url"
 	"strings"
 	"time"
 
@@ -29,6 +28,9 @@ type FormOptions struct {
 	Store *queue.Store
 	// Region is Options.Region.
 	Region string
+	// Lax is Options.Lax: unsubscribing asks for no token, so that links have
+	// none, as on AWS.
+	Lax bool
 	// Topic looks a topic up: its SignatureVersion counts.
 	Topic func(o topics.Owner, name string) (topics.Topic, error)
 }
@@ -60,9 +62,9 @@ type envelope struct {
 	Message           string
 	SubscribeURL      string `json:",omitempty"`
 	Timestamp         string
-	SignatureVersion  string
-	Signature         string
-	SigningCertURL    string
+	SignatureVersion  string                        `json:",omitempty"`
+	Signature         string                        `json:",omitempty"`
+	SigningCertURL    string                        `json:",omitempty"`
 	UnsubscribeURL    string                        `json:",omitempty"`
 	MessageAttributes map[string]envelopedAttribute `json:",omitempty"`
 }
@@ -73,6 +75,7 @@ type envelopedAttribute struct{ Type, Value string }
 const (
 	notification = "Notification"
 	confirmation = "SubscriptionConfirmation"
+	unsubscribed = "UnsubscribeConfirmation"
 )
 
 // canonical is what is signed: names and values in the order of the names.
@@ -97,16 +100,29 @@ func (e *envelope) canonical() string {
 
 // render signs an envelope and gives its bytes.
 func (f *Form) render(e envelope, o topics.Owner, topic string) []byte {
+	f.sign(&e, o, topic)
+	return encoded(e)
+}
+
+// sign signs an envelope. What comes from a FIFO topic goes to queues only and
+// is not signed, as on AWS.
+func (f *Form) sign(e *envelope, o topics.Owner, topic string) {
+	if isFIFO(topic) {
+		return
+	}
 	e.SignatureVersion = "1"
 	if t, err := f.Topic(o, topic); err == nil && t.Attributes["SignatureVersion"] == "2" {
 		e.SignatureVersion = "2"
 	}
 	signature, path := f.Signer.Sign(e.SignatureVersion, e.canonical())
 	e.Signature, e.SigningCertURL = signature, f.URL+path
+}
+
+func encoded(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(e) // strings: cannot fail
+	_ = enc.Encode(v) // strings: cannot fail
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
@@ -121,8 +137,8 @@ func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscriptio
 	switch s.Protocol {
 	case topics.SQS, topics.HTTP, topics.HTTPS:
 		f.machine(d, &p, &s)
-	case topics.Lambda: // the channel makes SNS's event of these
-		d.Topic, d.Subscription, d.UnsubscribeURL = f.topicARN(p.Owner, p.Topic), f.subscriptionARN(p.Owner, p.Topic, s.ID), f.unsubscribeURL(&p, &s)
+	case topics.Lambda:
+		d.Content.Payload = f.event(d, &p, &s)
 	case topics.SMS:
 		d.Sender = f.sender(p.Owner, d.Attributes)
 	case topics.Application:
@@ -140,6 +156,7 @@ func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscriptio
 func (f *Form) machine(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) {
 	d.Content.ContentType = textPlain
 	if s.Protocol != topics.SQS {
+		d.Content.Agent = agent
 		d.Content.Headers = map[string]string{
 			headerType: notification, headerID: p.ID.WithOrdinal(0).String(), headerTopic: f.topicARN(p.Owner, p.Topic),
 			headerSubscription: f.subscriptionARN(p.Owner, p.Topic, s.ID),
@@ -147,6 +164,7 @@ func (f *Form) machine(d *channels.Delivery, p *topics.Publish, s *topics.Subscr
 		if s.Raw {
 			d.Content.Headers[headerRaw] = "true"
 		}
+		addLogin(d.Content.Headers, s)
 	}
 	if s.Raw {
 		d.Content.Payload = []byte(d.Content.Text)
@@ -166,10 +184,24 @@ const (
 	headerRaw          = "x-amz-sns-rawdelivery"
 )
 
+func addLogin(headers map[string]string, s *topics.Subscription) {
+	if login := s.Attributes[keptLogin]; login != "" {
+		headers["Authorization"] = login
+	}
+}
+
+// agent is SNS's User-Agent: there are receivers that ask for it.
+const agent = "Amazon Simple Notification Service Agent"
+
 func (f *Form) notification(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) []byte {
+	return encoded(f.envelope(d, p, s))
+}
+
+// envelope is a signed notification.
+func (f *Form) envelope(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) envelope {
 	e := envelope{
 		Type: notification, MessageID: p.ID.WithOrdinal(0).String(), TopicArn: f.topicARN(p.Owner, p.Topic), Subject: d.Content.Subject,
-		Message: d.Content.Text, Timestamp: timestamp(p.Created), UnsubscribeURL: f.unsubscribeURL(p, s),
+		Message: d.Content.Text, Timestamp: timestamp(p.Created), UnsubscribeURL: f.unsubscribeURL(d, p, s),
 	}
 	if isFIFO(p.Topic) {
 		e.SequenceNumber = sequenceNumber(p.ID)
@@ -180,17 +212,28 @@ func (f *Form) notification(d *channels.Delivery, p *topics.Publish, s *topics.S
 			e.MessageAttributes[name] = envelopedAttribute(a)
 		}
 	}
-	return f.render(e, p.Owner, p.Topic)
+	f.sign(&e, p.Owner, p.Topic)
+	return e
 }
 
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-func (f *Form) unsubscribeURL(p *topics.Publish, s *topics.Subscription) string {
-	if s.ID == (queue.ID{}) {
+func (f *Form) unsubscribeURL(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) string {
+	switch {
+	case s.ID.IsZero():
 		return ""
+	case s.Protocol == topics.Email: // whoever looks at mail opens every link: to a page
+		return d.UnsubscribeURL
 	}
-	return f.link(url.Values{"Action": {"Unsubscribe"}, "SubscriptionArn": {f.subscriptionARN(p.Owner, p.Topic, s.ID)}, "Token": {s.Token}})
+	link := f.URL + "/?Action=Unsubscribe&SubscriptionArn=" + f.subscriptionARN(p.Owner, p.Topic, s.ID)
+	if f.Lax {
+		return link
+	}
+	return link + "&Token=" + s.Token
 }
 
-// link is an action by GET that needs no signature.
-func (f *Form) link(form url.Values) string { return f.URL + "/?" + form.Encode() }
+// confirmURL is where a GET confirms. It is spelled as AWS does, for there are
+// programs that take it apart; nothing in it needs escaping.
+func (f *Form) confirmURL(topicARN, token string) string {
+	return f.URL + "/?Action=ConfirmSubscription&TopicArn=" + topicARN + "&Token=" + token
+}

@@ -42,7 +42,7 @@ func (o *Options) page(r *http.Request) view {
 		return view{State: "broken"}
 	}
 	who := names(o.Region).in(parts[4], parts[3])
-	sub, err := o.pending(who, parts[5], r.URL.Query().Get("Token"))
+	sub, err := o.pending(who, r.URL.Query().Get("Token"))
 	if err != nil {
 		return view{State: "broken"}
 	}

@@ -118,17 +118,16 @@ type removePermissionIn struct {
 	Label    string `json:"Label"`
 }
 
+// removePermission succeeds for a label that is not there, too.
 func (s *service) removePermission(ctx context.Context, r *awswire.Request, in *removePermissionIn) (*nothing, error) {
 	o, t, err := s.topic(r, in.TopicArn)
 	if err != nil {
 		return nil, err
 	}
 	return nil, s.changePolicy(ctx, o, t.Name, func(p *policy) error {
-		at := p.find(in.Label)
-		if at < 0 {
-			return notFound("The specified label does not exist")
+		if at := p.find(in.Label); at >= 0 {
+			p.Statement = slices.Delete(p.Statement, at, at+1)
 		}
-		p.Statement = slices.Delete(p.Statement, at, at+1)
 		return nil
 	})
 }

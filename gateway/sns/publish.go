@@ -31,9 +31,9 @@ type message struct {
 }
 
 type publishIn struct {
-	TopicArn    string `json:"TopicArn"`
-	TargetArn   string `json:"TargetArn"`
-	PhoneNumber string `json:"PhoneNumber"`
+	TopicArn    *string `json:"TopicArn"`
+	TargetArn   string  `json:"TargetArn"`
+	PhoneNumber string  `json:"PhoneNumber"`
 	message
 }
 
@@ -87,23 +87,33 @@ func sequenceNumber(id queue.ID) string {
 
 var phoneNumber = regexp.MustCompile(`^\+[1-9]\d{1,14}$`)
 
+// maxSMS is the most characters of a text message to one number.
+// https://docs.aws.amazon.com/sns/latest/dg/sms_sending-overview.html
+const maxSMS = 1600
+
 // target finds out what is published to.
 func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, error) {
-	parameter, arn := "TopicArn", in.TopicArn
-	if arn == "" {
-		parameter, arn = "TargetArn", in.TargetArn
+	parameter, arn := "TargetArn", in.TargetArn
+	if in.TopicArn != nil && (*in.TopicArn != "" || arn == "") {
+		parameter, arn = "TopicArn", *in.TopicArn
 	}
-	req := topics.Request{Owner: s.owner(r)}
+	req := topics.Request{Owner: s.owner(r), Trace: r.Trace}
 	switch {
 	case in.PhoneNumber != "" && arn == "":
 		if !phoneNumber.MatchString(in.PhoneNumber) {
 			return req, invalid("PhoneNumber Reason: " + in.PhoneNumber + " is not valid to publish to")
 		}
+		if utf8.RuneCountInString(in.Message) > maxSMS {
+			return req, invalid(fmt.Sprintf("Message Reason: a text message must be at most %d characters", maxSMS))
+		}
 		req.To = &topics.Target{Protocol: topics.SMS, Endpoint: in.PhoneNumber}
 		return req, nil
+	case arn == "" && in.TopicArn != nil:
+		_, err := elements(parameter, arn)
+		return req, err
 	case arn == "":
 		return req, invalid("TopicArn or TargetArn Reason: no value for required parameter")
-	case in.PhoneNumber != "" || in.TopicArn != "" && in.TargetArn != "":
+	case in.PhoneNumber != "" || parameter == "TopicArn" && in.TargetArn != "":
 		return req, invalid(parameter + " Reason: Only one of TopicArn, TargetArn and PhoneNumber may be given")
 	case parameter == "TargetArn" && strings.Contains(arn, ":endpoint/"):
 		account, token, err := s.platformEndpoint(req.Owner, arn)
@@ -120,17 +130,6 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 
 // fill gives a request its content.
 func (s *service) fill(req *topics.Request, m *message) error {
-	if req.Topic != "" {
-		topic, err := s.Topics.Topic(req.Owner, req.Topic)
-		if err != nil {
-			return wordFor(err, "TopicArn")
-		}
-		if err := m.order(req, &topic); err != nil {
-			return err
-		}
-	} else if m.MessageDeduplicationID != "" {
-		return invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
-	}
 	req.Message, req.Attributes = m.Message, m.attributes()
 	if m.Subject != nil {
 		req.Subject = *m.Subject
@@ -143,11 +142,18 @@ func (s *service) fill(req *topics.Request, m *message) error {
 	if req.To != nil {
 		return s.direct(req, m)
 	}
-	return nil
+	topic, err := s.Topics.Topic(req.Owner, req.Topic)
+	if err != nil {
+		return wordFor(err, "TopicArn")
+	}
+	return m.order(req, &topic)
 }
 
 // direct gives a request what it needs to go to one endpoint.
 func (s *service) direct(req *topics.Request, m *message) (err error) {
+	if m.MessageDeduplicationID != "" {
+		return errNoDedup()
+	}
 	req.Face = Face
 	switch req.To.Protocol {
 	case topics.SMS:
@@ -158,12 +164,16 @@ func (s *service) direct(req *topics.Request, m *message) (err error) {
 	return err
 }
 
+func errNoDedup() error {
+	return invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
+}
+
 // order sets what FIFO topics need and checks that others do without.
 func (m *message) order(req *topics.Request, topic *topics.Topic) error {
 	req.Group = m.MessageGroupID
 	if !isFIFO(topic.Name) {
 		if m.MessageDeduplicationID != "" {
-			return invalid("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
+			return errNoDedup()
 		}
 		return nil
 	}

@@ -3,9 +3,13 @@ package sns
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -38,6 +42,7 @@ const (
 	keptProtocol      = "protocol"      // as it was given
 	keptAuthenticated = "authenticated" // "true": the confirmation was signed
 	keptLocked        = "locked"        // "true": AuthenticateOnUnsubscribe
+	keptLogin         = "login"         // Authorization header for the endpoint
 )
 
 // subscribe makes a subscription, or finds the one the endpoint has: attributes
@@ -60,7 +65,11 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 		}
 	}
 	made, err := s.Topics.Subscribe(ctx, o, wanted)
-	if err != nil {
+	var field *topics.FieldError
+	switch {
+	case errors.As(err, &field) && field.Field == "endpoint" && wanted.Protocol == topics.Email:
+		return nil, invalid("Email address")
+	case err != nil:
 		return nil, wordFor(err, "Endpoint")
 	}
 	if !sameAttributes(&made, in.Attributes) {
@@ -96,6 +105,10 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 	switch in.Protocol {
 	case emailJSON:
 		sub.Protocol = topics.Email
+	case topics.HTTP, topics.HTTPS:
+		takeLogin(&sub)
+	case topics.SMS:
+		sub.Endpoint = strings.NewReplacer("-", "", ".", "", "/", "").Replace(in.Endpoint)
 	case topics.SQS:
 		parts := strings.Split(in.Endpoint, ":") // it is an ARN, as checked
 		parts[3] = n.in(parts[4], parts[3]).Region
@@ -111,8 +124,8 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 		sub.Pending = true
 	}
 	const reason = "Invalid parameter: Attributes Reason: "
-	for name, value := range in.Attributes {
-		if why := setSubscriptionAttribute(&sub, name, value); why != nil {
+	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
+		if why := setSubscriptionAttribute(&sub, name, in.Attributes[name]); why != nil {
 			return sub, why.behind(reason)
 		}
 	}
@@ -136,17 +149,44 @@ func checkEndpoint(topic string, in *subscribeIn) error {
 		return invalid("SQS endpoint ARN")
 	case in.Protocol == topics.SQS && isFIFO(in.Endpoint) && !isFIFO(topic):
 		return invalid("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
+	case in.Protocol == topics.Lambda && !isFunctionARN(in.Endpoint):
+		return invalid("Lambda endpoint ARN")
 	case in.Protocol != topics.SQS && isFIFO(topic):
 		return invalid("Protocol Reason: FIFO topics take subscriptions of SQS queues only")
-	case in.Protocol == topics.SMS && !strings.HasPrefix(in.Endpoint, "+"):
-		return invalid("Invalid SMS endpoint: " + in.Endpoint)
+	case in.Protocol == topics.SMS && !dialled.MatchString(in.Endpoint):
+		return fault("InvalidParameter", http.StatusBadRequest, "Invalid SMS endpoint: "+in.Endpoint)
 	}
 	return nil
 }
 
+// dialled is how SNS takes a phone number: its digits may be parted by one dot,
+// hyphen or slash each.
+var dialled = regexp.MustCompile(`^\+\d+([-./]\d+)*$`)
+
 func isQueueARN(endpoint string) bool {
 	parts := strings.Split(endpoint, ":")
 	return len(parts) == 6 && parts[0] == "arn" && parts[2] == "sqs" && parts[5] != ""
+}
+
+func isFunctionARN(endpoint string) bool {
+	parts := strings.SplitN(endpoint, ":", 7)
+	return len(parts) == 7 && parts[0] == "arn" && parts[2] == "lambda" && parts[5] == "function" && parts[6] != ""
+}
+
+// takeLogin makes a header of the user and password in a web endpoint, and
+// masks the password where the endpoint is shown.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-subscribe-https-s-endpoints-to-topic.html
+func takeLogin(sub *topics.Subscription) {
+	u, err := url.Parse(sub.Endpoint)
+	if err != nil || u.User == nil {
+		return
+	}
+	name, user := u.User.Username(), url.User(u.User.Username()).String()
+	password, _ := u.User.Password()
+	u.User = nil
+	sub.Endpoint = u.String()
+	sub.Attributes[keptEndpoint] = strings.Replace(sub.Endpoint, "://", "://"+user+":****@", 1)
+	sub.Attributes[keptLogin] = "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
 
 // platformEndpoint is the one place where the ARN of a platform endpoint
@@ -195,39 +235,3 @@ func boolText(b bool) string {
 	}
 	return "false"
 }
-
-type unsubscribeIn struct {
-	SubscriptionArn string `json:"SubscriptionArn"`
-	// Token is in UnsubscribeURL, which nobody signs.
-	Token string `json:"Token"`
-}
-
-// unsubscribe succeeds for a subscription that is not there, too. Somebody
-// unsigned needs the token of UnsubscribeURL, unless the one who confirmed
-// wanted every unsubscribing signed.
-func (s *service) unsubscribe(ctx context.Context, r *awswire.Request, in *unsubscribeIn) (*nothing, error) {
-	o, id, err := s.subscriptionID(r, in.SubscriptionArn)
-	if errors.Is(err, errNoSubscription) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	sub, err := s.Topics.Subscription(o, id)
-	if errors.Is(err, topics.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if unsigned(r) && (sub.Attributes[keptLocked] == "true" || !s.Lax && !sameSecret(in.Token, sub.Token)) {
-		return nil, fault("AuthorizationError", http.StatusForbidden, "User: anonymous is not authorized to perform: SNS:Unsubscribe on resource: "+in.SubscriptionArn)
-	}
-	err = s.Topics.Unsubscribe(ctx, o, id)
-	if errors.Is(err, topics.ErrNotFound) {
-		err = nil
-	}
-	return nil, err
-}
-
-func unsigned(r *awswire.Request) bool { return r.AccessKey == "" }

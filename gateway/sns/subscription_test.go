@@ -3,6 +3,7 @@ package sns_test
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,7 +82,7 @@ func TestMachinesAndPhonesAreConfirmedAtOnce(t *testing.T) {
 		require.Equal(t, map[string]string{
 			"SubscriptionArn": *out.SubscriptionArn, "TopicArn": topic, "Owner": "000000000000", "Protocol": protocol, "Endpoint": endpoint,
 			"PendingConfirmation": "false", "ConfirmationWasAuthenticated": "true", "RawMessageDelivery": "false",
-			"SubscriptionPrincipal": "arn:aws:iam::000000000000:root",
+			"SubscriptionPrincipal": "arn:aws:iam::000000000000:user/fanfare",
 		}, b.attributes(*out.SubscriptionArn))
 	}
 }
@@ -129,11 +130,13 @@ func TestConfirmation(t *testing.T) {
 		_, err := confirm(topic, wrong)
 		refused(t, err, "InvalidParameter", 400, "Invalid parameter: Token")
 	}
-	_, err := confirm(other, token)
-	refused(t, err, "InvalidParameter", 400, "Invalid parameter: Topic")
+	for _, wrong := range []string{"alerts", topic + ":x", strings.Replace(topic, region, "eu-west-1", 1)} {
+		_, err := confirm(wrong, token)
+		refused(t, err, "InvalidParameter", 400, "Invalid parameter: Topic")
+	}
 	require.True(t, b.stored(arn).Pending)
-	for range 2 { // it may be asked again
-		out, err := confirm(topic, token)
+	for _, named := range []string{other, topic, topic} { // the token says which it is; it may be asked again
+		out, err := confirm(named, token)
 		require.NoError(t, err)
 		require.Equal(t, arn, *out.SubscriptionArn)
 		require.Equal(t, "false", b.attributes(arn)["PendingConfirmation"])
@@ -235,8 +238,8 @@ func TestSubscriptionAttributes(t *testing.T) {
 		"RawMessageDelivery": "true", "FilterPolicyScope": "MessageBody", "FilterPolicy": `{"a":{"b":["c"]}}`,
 		"RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead"}`,
 	}
-	for name, value := range kept {
-		require.NoError(t, set(arn, name, value))
+	for _, name := range []string{"RawMessageDelivery", "FilterPolicyScope", "FilterPolicy", "RedrivePolicy"} { // the scope first: it allows nesting
+		require.NoError(t, set(arn, name, kept[name]))
 	}
 	require.Subset(t, b.attributes(arn), kept)
 	require.Equal(t, &topics.Filter{Policy: `{"a":{"b":["c"]}}`, Scope: topics.FilterBody}, b.stored(arn).Filter)
@@ -289,9 +292,10 @@ func TestEndpointsThatAreNone(t *testing.T) {
 		{"http", "https://a.example/", "Invalid parameter: Endpoint must match the specified protocol"},
 		{"sqs", "work", "Invalid parameter: SQS endpoint ARN"},
 		{"sqs", queueARN + ".fifo", "Invalid parameter: Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics"},
-		{"sms", "NAA+15551234567", "Invalid parameter: Invalid SMS endpoint: NAA+15551234567"},
+		{"sms", "NAA+15551234567", "Invalid SMS endpoint: NAA+15551234567"},
 		{"application", "abc", "Invalid parameter: Application endpoint arn invalid:abc"},
-		{"email", "bad", "Invalid parameter: Endpoint Reason: must not be bad"},
+		{"email", "bad", "Invalid parameter: Email address"},
+		{"email-json", "bad", "Invalid parameter: Email address"},
 	} {
 		_, err := b.trySubscribe(topic, c.protocol, c.endpoint, nil)
 		refused(t, err, "InvalidParameter", 400, c.message)

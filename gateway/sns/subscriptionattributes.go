@@ -43,7 +43,7 @@ func wrong(text string) *problem { return &problem{"InvalidParameter", http.Stat
 // setSubscriptionAttribute checks and keeps one attribute; an empty value takes
 // it away. applyAttributes follows.
 func setSubscriptionAttribute(sub *topics.Subscription, name, value string) *problem {
-	if value != "" {
+	if value != "" || name == rawDelivery {
 		if why := checkSubscriptionAttribute(sub, name, value); why != nil {
 			return why
 		}
@@ -182,7 +182,7 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 		"SubscriptionArn": s.subscriptionARN(o, sub.Topic, sub.ID), "TopicArn": s.topicARN(o, sub.Topic), "Owner": o.Account,
 		"Protocol": protocolOf(&sub), "Endpoint": s.endpointOf(&sub), "PendingConfirmation": boolText(sub.Pending),
 		"ConfirmationWasAuthenticated": boolText(sub.Attributes[keptAuthenticated] == "true" && !sub.Pending),
-		"SubscriptionPrincipal":        "arn:aws:iam::" + o.Account + ":root",
+		"SubscriptionPrincipal":        "arn:aws:iam::" + o.Account + ":user/fanfare",
 		rawDelivery:                    boolText(sub.Raw),
 	}
 	for _, name := range []string{filterPolicy, delivery, redrive, roleARN} {

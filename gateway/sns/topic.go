@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"regexp"
+	"slices"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/topics"
@@ -16,7 +17,7 @@ type tag struct {
 }
 
 type createTopicIn struct {
-	Name                 string            `json:"Name"`
+	Name                 *string           `json:"Name"`
 	Attributes           map[string]string `json:"Attributes" query:"Attributes.entry,key,value"`
 	Tags                 []tag             `json:"Tags" query:"Tags.member"`
 	DataProtectionPolicy string            `json:"DataProtectionPolicy"`
@@ -56,26 +57,28 @@ func (s *service) createTopic(ctx context.Context, r *awswire.Request, in *creat
 }
 
 func newTopic(in *createTopicIn) (topics.Topic, error) {
-	t := topics.Topic{Name: in.Name, Attributes: map[string]string{}}
+	t := topics.Topic{Attributes: map[string]string{}}
+	if in.Name == nil {
+		return t, missing("name")
+	}
+	t.Name = *in.Name
 	fifo := in.Attributes["FifoTopic"] == "true"
 	switch {
-	case in.Name == "":
-		return t, missing("name")
 	case in.DataProtectionPolicy != "":
 		return t, unsupported("data protection policies")
-	case fifo && !fifoName.MatchString(in.Name):
+	case fifo && !fifoName.MatchString(t.Name):
 		return t, invalid("Fifo Topic names must end with .fifo and must be made up of only uppercase and lowercase ASCII letters, numbers, underscores, and hyphens, and must be between 1 and 256 characters long.")
-	case !fifo && !standardName.MatchString(in.Name):
+	case !fifo && !standardName.MatchString(t.Name):
 		return t, invalid("Topic Name")
 	}
 	if fifo {
 		t.Attributes["FifoTopic"] = "true"
 	}
-	for name, value := range in.Attributes {
+	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
 		if name == "FifoTopic" {
 			continue // checked above; AWS keeps no "false"
 		}
-		if why := setAttribute(&t, name, value); why != "" {
+		if why := setAttribute(&t, name, in.Attributes[name]); why != "" {
 			return t, invalid("Attributes Reason: " + why)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // https://docs.aws.amazon.com/sns/latest/api/API_SetTopicAttributes.html
 var topicAttributes = func() map[string]func(t *topics.Topic, value string) string {
 	all := map[string]func(*topics.Topic, string) string{
-		"Policy":                    isJSON,
+		"Policy":                    anything, // setAttribute checks it
 		"DeliveryPolicy":            topicDeliveryPolicy,
 		"TracingConfig":             oneOf("PassThrough", "Active"),
 		"KmsMasterKeyId":            anything, // kept and shown; the store does not encrypt by it
@@ -88,8 +88,11 @@ func setAttribute(t *topics.Topic, name, value string) string {
 		return ""
 	}
 	check, ok := topicAttributes[name]
-	if !ok {
+	switch {
+	case !ok:
 		return "AttributeName"
+	case name == "Policy" && isJSON(t, value) != "": // and "": AWS has no topic without a policy
+		return "Policy Error: null"
 	}
 	if value == "" {
 		delete(t.Attributes, name)
@@ -146,7 +149,7 @@ func (s *service) getTopicAttributes(_ context.Context, r *awswire.Request, in *
 		"EffectiveDeliveryPolicy": effectiveDeliveryPolicy(t.Attributes["DeliveryPolicy"]),
 	}
 	if isFIFO(t.Name) {
-		all["ContentBasedDeduplication"], all["FifoThroughputScope"] = "false", "Topic"
+		all["ContentBasedDeduplication"] = "false"
 	}
 	maps.Copy(all, t.Attributes)
 	return &attributesOut{all}, nil
