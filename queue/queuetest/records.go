@@ -2,6 +2,8 @@ package queuetest
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing/synctest"
@@ -274,6 +276,37 @@ func records() behaviours {
 			stop()
 			k.commit(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/3"), nil) })
 			require.False(k, told())
+		},
+		"a follower is told of each key before its change is read": func(k *kit) {
+			var told, known []string
+			stop := k.Follow(queue.Registry, []byte("topic/"), func(key string) { told = append(told, key) })
+			defer stop()
+			read := make(chan struct{})
+			go func() { // whoever reads a change finds that the follower knows it
+				defer close(read)
+				for {
+					if _, err := k.Get(queue.Registry, []byte("topic/3")); err == nil {
+						break
+					}
+					runtime.Gosched()
+				}
+				known = slices.Clone(told)
+			}()
+			k.commit(0, func(b *queue.Batch) { b.Put([]byte("topic/0"), nil) })
+			k.commit(queue.Registry, func(b *queue.Batch) {
+				b.Put([]byte("topic/1"), nil)
+				b.Put([]byte("account/1"), nil)
+				b.Put([]byte("topic/2"), nil)
+			})
+			require.Equal(k, []string{"topic/1", "topic/2"}, told)
+			k.commit(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/3"), nil) })
+			<-read
+			require.Contains(k, known, "topic/3")
+			k.commit(queue.Registry, func(b *queue.Batch) { b.RemovePrefix([]byte("topic/")) })
+			require.ElementsMatch(k, []string{"topic/1", "topic/2", "topic/3"}, told[3:])
+			stop()
+			k.commit(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/4"), nil) })
+			require.Len(k, told, 6)
 		},
 		"the registry holds no messages": func(k *kit) {
 			k.create("q", queue.Settings{})
