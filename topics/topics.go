@@ -151,6 +151,9 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 			return nil, err
 		}
 	}
+	if err := t.countOnce(ctx); err != nil {
+		return nil, err
+	}
 	return t, t.noteRestore(ctx)
 }
 
