@@ -118,6 +118,7 @@ type Topics struct {
 	cache     publishCache
 	templates templateCache
 	policies  policies
+	indexes   indexes
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time
@@ -146,6 +147,8 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 		Options: o, store: o.Store, log: o.Logger, m: newMetrics(o.Metrics),
 		closed: map[queue.ID]struct{}{}, wake: make(chan struct{}, 1),
 	}
+	t.indexes.init()
+	t.store.Follow(queue.Registry, nil, t.indexes.changed)
 	for _, name := range []string{expandQueue, scheduleQueue, uncertainQueue, redriveQueue, retentionQueue} {
 		if _, err := t.store.CreateQueue(ctx, name, queue.Settings{Visibility: time.Minute}); err != nil {
 			return nil, err
