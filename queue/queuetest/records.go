@@ -1,9 +1,8 @@
 package queuetest
 
 import (
+	"errors"
 	"fmt"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing/synctest"
@@ -278,20 +277,16 @@ func records() behaviours {
 			require.False(k, told())
 		},
 		"a follower is told of each key before its change is read": func(k *kit) {
-			var told, known []string
-			stop := k.Follow(queue.Registry, []byte("topic/"), func(key string) { told = append(told, key) })
-			defer stop()
-			read := make(chan struct{})
-			go func() { // whoever reads a change finds that the follower knows it
-				defer close(read)
-				for {
-					if _, err := k.Get(queue.Registry, []byte("topic/3")); err == nil {
-						break
-					}
-					runtime.Gosched()
+			var told []string
+			hold := make(chan struct{})
+			release := sync.OnceFunc(func() { close(hold) })
+			stop := k.Follow(queue.Registry, []byte("topic/"), func(key string) {
+				if told = append(told, key); key == "topic/3" {
+					<-hold
 				}
-				known = slices.Clone(told)
-			}()
+			})
+			defer stop()
+			defer release()
 			k.commit(0, func(b *queue.Batch) { b.Put([]byte("topic/0"), nil) })
 			k.commit(queue.Registry, func(b *queue.Batch) {
 				b.Put([]byte("topic/1"), nil)
@@ -299,9 +294,21 @@ func records() behaviours {
 				b.Put([]byte("topic/2"), nil)
 			})
 			require.Equal(k, []string{"topic/1", "topic/2"}, told)
-			k.commit(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/3"), nil) })
-			<-read
-			require.Contains(k, known, "topic/3")
+			ended := make(chan error, 2)
+			go func() {
+				_, err := k.try(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/3"), nil) })
+				ended <- err
+			}()
+			synctest.Wait()
+			go func() {
+				_, err := k.Get(queue.Registry, []byte("topic/3"))
+				ended <- err
+			}()
+			synctest.Wait()
+			require.Equal(k, []string{"topic/1", "topic/2", "topic/3"}, told)
+			require.Empty(k, ended, "read or answered before the follower knew all")
+			release()
+			require.NoError(k, errors.Join(<-ended, <-ended))
 			k.commit(queue.Registry, func(b *queue.Batch) { b.RemovePrefix([]byte("topic/")) })
 			require.ElementsMatch(k, []string{"topic/1", "topic/2", "topic/3"}, told[3:])
 			stop()
