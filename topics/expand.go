@@ -38,7 +38,8 @@ func (t *Topics) Run(ctx context.Context) error {
 	return err
 }
 
-// work receives from one of topics' own queues and hands each entry to do. An
+// work receives from one of topics' own queues and hands each entry to do, what
+// was received also when ctx ends: the next start would wait for its lease. An
 // entry whose work failed comes back when its lease ends.
 func (t *Topics) work(ctx context.Context, name string, do func(context.Context, queue.Received) error) error {
 	for ctx.Err() == nil {
@@ -47,9 +48,10 @@ func (t *Topics) work(ctx context.Context, name string, do func(context.Context,
 			return err
 		}
 		for _, r := range batch {
-			err := do(ctx, r)
+			received := context.WithoutCancel(ctx)
+			err := do(received, r)
 			if errors.Is(err, queue.ErrConflict) { // what it works on moved at the same moment: look again
-				err = t.later(ctx, r, 0)
+				err = t.later(received, r, 0)
 			}
 			switch {
 			case err == nil, errors.Is(err, queue.ErrStaleHandle):

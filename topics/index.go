@@ -22,9 +22,8 @@ import (
 // is known before its subscriptions are read for the first time, so what
 // changes meanwhile is marked, too.
 //
-// And it only names candidates: each is read and asked as if there were no
-// index, in order of its key behind the publish's cursor. So one that is gone
-// costs a read, and an expander goes on from its cursor whether the topic still
+// What it names is taken in order of key behind the publish's cursor, as when
+// all are walked: an expander goes on from its cursor whether the topic still
 // has an index or not.
 type index struct {
 	name topicName
@@ -45,20 +44,20 @@ type topicName struct {
 }
 
 // enlist takes a subscription in as it stands now.
-func (t *Topics) enlist(wish *filter.Index, s *Subscription) {
+func (t *Topics) enlist(wish *filter.Index, s *Subscription) error {
 	if s.Disabled != "" || s.Pending {
 		wish.Remove(filter.ID(s.ID))
-		return
+		return nil
 	}
 	var f Filter // takes everything
 	if s.Filter != nil {
 		f = *s.Filter
 	}
 	p, err := t.policies.get(f)
-	if err != nil { // who asks it will be told
-		p, _ = t.policies.get(Filter{})
+	if err == nil {
+		wish.Set(filter.ID(s.ID), p)
 	}
-	wish.Set(filter.ID(s.ID), p)
+	return err
 }
 
 // refresh reads at most so many marked subscriptions anew and gives the index
@@ -73,11 +72,13 @@ func (t *Topics) refresh(x *index, most int) (*filter.Index, error) {
 	for _, id := range ids {
 		s, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(x.name.Owner, x.name.topic, id))
 		switch {
-		case err == nil:
-			t.enlist(x.wish, &s)
 		case errors.Is(err, ErrNotFound):
 			x.wish.Remove(filter.ID(id))
-		default: // what was marked is not known any more
+			err = nil
+		case err == nil:
+			err = t.enlist(x.wish, &s)
+		}
+		if err != nil { // what was marked is not known any more
 			x.wish = nil
 			t.indexes.drop(x)
 			return nil, err
@@ -149,8 +150,7 @@ func (t *Topics) fill(ctx context.Context, x *index) error {
 	err := t.store.Scan(queue.Registry, subscriptionsPrefix(x.name.Owner, x.name.topic), nil, func(r queue.Record) bool {
 		var s Subscription
 		if bad = json.Unmarshal(r.Value, &s); bad == nil {
-			t.enlist(wish, &s)
-			bad = ctx.Err()
+			bad = errors.Join(t.enlist(wish, &s), ctx.Err())
 		}
 		return bad == nil
 	})
@@ -166,7 +166,7 @@ func (t *Topics) fill(ctx context.Context, x *index) error {
 
 // pick is match by the topic's index; ok is false if the subscriptions have to
 // be walked.
-func (t *Topics) pick(p *Publish, a *audience, most limits) (m matched, ok bool, err error) {
+func (t *Topics) pick(p *Publish, message *filter.Message, most limits) (m matched, ok bool, err error) {
 	wish, err := t.indexOf(p.Owner, p.Topic)
 	if wish == nil {
 		return m, false, err
@@ -177,7 +177,7 @@ func (t *Topics) pick(p *Publish, a *audience, most limits) (m matched, ok bool,
 	}
 	_, _, after, _ := parseSubscriptionKey(string(p.Cursor))
 	var ids []queue.ID
-	wish.Match(a.message, func(id filter.ID) bool {
+	wish.Match(message, func(id filter.ID) bool {
 		if bytes.Compare(id[:], after[:]) > 0 && bytes.Compare(id[:], p.Audience[:]) <= 0 {
 			ids = append(ids, queue.ID(id))
 		}
@@ -194,15 +194,13 @@ func (t *Topics) pick(p *Publish, a *audience, most limits) (m matched, ok bool,
 		}
 		key := subscriptionKey(p.Owner, p.Topic, id)
 		s, _, err := get[Subscription](t.store, queue.Registry, key)
-		if errors.Is(err, ErrNotFound) {
+		if errors.Is(err, ErrNotFound) { // deleted just now
 			continue
-		}
-		if err == nil {
-			err = m.add(a, key, &s)
 		}
 		if err != nil {
 			return m, true, err
 		}
+		m.found, m.cursor = append(m.found, s), key
 	}
 	m.done = true
 	return m, true, nil

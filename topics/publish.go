@@ -284,22 +284,12 @@ type matched struct {
 	done   bool   // the audience ended
 }
 
-// add takes a subscription in if it wants the publish.
-func (m *matched) add(a *audience, key []byte, s *Subscription) error {
-	m.cursor = append(m.cursor[:0:0], key...)
-	wanted, err := a.wanted(s)
-	if wanted {
-		m.found = append(m.found, *s)
-	}
-	return err
-}
-
 // match finds subscriptions that want the publish, in order of their keys
 // behind its cursor: by the topic's index, or by walking them until it has
 // looked at so many candidates or found so many matches.
 func (t *Topics) match(p *Publish, c *content, most limits) (m matched, err error) {
 	audience := t.audience(c)
-	if m, ok, err := t.pick(p, &audience, most); ok || err != nil {
+	if m, ok, err := t.pick(p, audience.message, most); ok || err != nil {
 		return m, err
 	}
 	m = matched{cursor: p.Cursor, done: true}
@@ -318,7 +308,11 @@ func (t *Topics) match(p *Publish, c *content, most limits) (m matched, err erro
 		if string(s.ID[:]) > string(p.Audience[:]) {
 			return false
 		}
-		bad = m.add(&audience, r.Key, &s)
+		m.cursor = append(m.cursor[:0:0], r.Key...)
+		var wanted bool
+		if wanted, bad = audience.wanted(&s); wanted {
+			m.found = append(m.found, s)
+		}
 		return bad == nil
 	})
 	return m, errors.Join(err, bad)
