@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 
@@ -109,7 +110,7 @@ func (t *Topics) indexOf(o Owner, topic string) (*filter.Index, error) {
 	if x == nil || t.indexes.behind(x, t.Candidates) {
 		return nil, nil
 	}
-	return t.refresh(x, maxIndexed)
+	return t.refresh(x, math.MaxInt)
 }
 
 // makeIndexes is the indexer: it makes indexes and brings those up to date that

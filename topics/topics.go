@@ -79,8 +79,9 @@ type Options struct {
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer // nil: none are kept
 
-	// Matches and Candidates bound what a publish expands before it answers;
-	// beyond, the expander does it. Default 64 and 1,000.
+	// Matches and Candidates bound what a publish expands before it answers: how
+	// many subscriptions get it, and how many are looked at if the topic has no
+	// index; beyond, the expander does it. Default 64 and 1,000.
 	Matches, Candidates int
 	// Chunk is how many subscriptions the expander looks at in one batch
 	// (default 1,000); Ahead how many entries of one publish it lets wait in
