@@ -15,6 +15,7 @@ import (
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -118,7 +119,9 @@ func TestPublishesReachWhoWantsThem(t *testing.T) {
 	b := narrow(open(t, vfs.NewMem())).run()
 	rounds, atOnce := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		rounds++
+		if rounds++; rounds > 100/queuetest.Slowdown {
+			return
+		}
 		c := &crowd{bench: b, topic: fmt.Sprint("news-", rounds), subs: map[queue.ID]*crowdSub{}}
 		b.topic(c.topic)
 		for _, w := range rapid.SliceOfN(wishes, 8, 16).Draw(rt, "wishes") {
@@ -230,7 +233,7 @@ func TestAChangedPolicyHoldsForTheNextPublish(t *testing.T) {
 	for w := range 4 {
 		wg.Go(func() {
 			mine := all[w]
-			for i := range 40 {
+			for i := range 40 / queuetest.Slowdown {
 				text := fmt.Sprint(w, " ", i)
 				var err error
 				if i%4 == 3 { // a new one in its place
@@ -260,15 +263,15 @@ func TestABroadcastByIndexGoesOnAfterARestart(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }() // without workers: it halts at Ahead
 	b.topic("news")
-	all := make([]topics.Subscription, 1000)
-	for i, e := range numbers(1000) {
-		all[i] = topics.Subscription{Protocol: topics.SMS, Endpoint: e, Filter: &topics.Filter{Policy: fmt.Sprintf(`{"colour":["c%d"]}`, i%10)}}
+	all := make([]topics.Subscription, 300)
+	for i, e := range numbers(300) {
+		all[i] = topics.Subscription{Protocol: topics.SMS, Endpoint: e, Filter: &topics.Filter{Policy: fmt.Sprintf(`{"colour":["c%d"]}`, i%5)}}
 	}
 	all, _, err := b.SubscribeAll(t.Context(), owner, "news", all)
 	require.NoError(t, err)
 	few := crowd{bench: b, topic: "news"}
 	b.until(func() bool { return few.publish("nobody's", 0).Phase != topics.Expanding })
-	id := few.publish("c7", 0).ID
+	id := few.publish("c3", 0).ID
 	b.until(func() bool {
 		st, err := b.Status(owner, id)
 		require.NoError(t, err)
@@ -280,7 +283,7 @@ func TestABroadcastByIndexGoesOnAfterARestart(t *testing.T) {
 
 	b = open(t, fs).run()
 	var want []queue.ID
-	for i := 7; i < len(all); i += 10 {
+	for i := 3; i < len(all); i += 5 {
 		want = append(want, all[i].ID)
 	}
 	require.Equal(t, want, b.audience(id))
