@@ -288,3 +288,34 @@ func TestABroadcastByIndexGoesOnAfterARestart(t *testing.T) {
 	}
 	require.Equal(t, want, b.audience(id))
 }
+
+// There is room for the index of one topic; each is right all the same, and so
+// is one that is too large for an index.
+func TestIndexesMakeRoomForEachOther(t *testing.T) {
+	t.Parallel()
+	b := narrow(open(t, vfs.NewMem()))
+	b.IndexAtMost(30)
+	b.run()
+	filter := &topics.Filter{Policy: `{"colour":["red"]}`}
+	var crowds []crowd
+	for name, n := range map[string]int{"news": 20, "alerts": 20, "large": 40} {
+		b.topic(name)
+		var all []topics.Subscription
+		for _, e := range numbers(n) {
+			all = append(all, topics.Subscription{Protocol: topics.SMS, Endpoint: e, Filter: filter})
+		}
+		_, _, err := b.SubscribeAll(t.Context(), owner, name, all)
+		require.NoError(t, err)
+		crowds = append(crowds, crowd{bench: b, topic: name, made: n})
+	}
+	for range 3 {
+		for _, c := range crowds {
+			p := c.publish("blue", 0)
+			require.Equal(t, topics.Expanding, p.Phase, "%s has kept its index", c.topic)
+			if c.topic != "large" {
+				b.until(func() bool { return c.publish("blue", 0).Phase == topics.Expanded })
+			}
+			require.Len(t, b.audience(c.publish("red", 0).ID), c.made)
+		}
+	}
+}

@@ -15,11 +15,13 @@ type indexes struct {
 	mu     sync.Mutex
 	all    map[topicName]*index
 	size   int // of all
+	most   int // maxIndexed
 	uses   uint64
 	wanted chan *index // those the indexer is to work on
 }
 
 func (xs *indexes) init() {
+	xs.most = maxIndexed
 	xs.all = map[topicName]*index{}
 	xs.wanted = make(chan *index, 64)
 }
@@ -59,7 +61,7 @@ func (xs *indexes) add(n topicName, size int) *index {
 	xs.mu.Lock()
 	defer xs.mu.Unlock()
 	x := xs.all[n]
-	if x == nil && size <= maxIndexed {
+	if x == nil && size <= xs.most {
 		xs.uses++
 		x = &index{name: n, marked: map[queue.ID]struct{}{}, used: xs.uses}
 		xs.all[n] = x
@@ -82,7 +84,7 @@ func (xs *indexes) made(x *index, size int) {
 func (xs *indexes) fit(x *index, size int) {
 	xs.size += size - x.size
 	x.size = size
-	for xs.size > maxIndexed {
+	for xs.size > xs.most {
 		oldest := x
 		for _, other := range xs.all {
 			if other.used < oldest.used {
