@@ -284,6 +284,20 @@ func (s *Store) Watch(shard int, prefix []byte) (changed <-chan struct{}, stop f
 	if err != nil {
 		return nil, func() {}
 	}
-	w := sh.watchers.add(prefix)
+	w := sh.watchers.add(&watcher{prefix: string(prefix), changed: make(chan struct{}, 1)})
 	return w.changed, func() { sh.watchers.remove(w) }
+}
+
+// Follow calls fn with the key of each record under prefix that a batch wrote or
+// removed, batch by batch, before anybody can read the change and before its
+// Commit returns. So whoever reads a record, or made it, comes after fn; and a
+// Scan begun after Follow has what fn was not told of. The writer waits for fn:
+// it must be quick and must not use the store. Call stop to end it.
+func (s *Store) Follow(shard int, prefix []byte, fn func(key string)) (stop func()) {
+	sh, err := s.shard(shard)
+	if err != nil {
+		return func() {}
+	}
+	w := sh.watchers.add(&watcher{prefix: string(prefix), follow: fn})
+	return func() { sh.watchers.remove(w) }
 }

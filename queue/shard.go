@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -188,11 +189,11 @@ type watchers struct {
 
 type watcher struct {
 	prefix  string
-	changed chan struct{}
+	changed chan struct{}    // a watch's
+	follow  func(key string) // a follower's
 }
 
-func (ws *watchers) add(prefix []byte) *watcher {
-	w := &watcher{prefix: string(prefix), changed: make(chan struct{}, 1)}
+func (ws *watchers) add(w *watcher) *watcher {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.all == nil {
@@ -210,7 +211,28 @@ func (ws *watchers) remove(w *watcher) {
 	ws.some.Store(len(ws.all) > 0)
 }
 
+// tellFollowers is for before anybody can read a change, tell for after.
+func (ws *watchers) tellFollowers(keys []string) {
+	ws.each(keys, func(w *watcher, key string) bool {
+		if w.follow != nil {
+			w.follow(key)
+		}
+		return w.follow != nil
+	})
+}
+
 func (ws *watchers) tell(keys []string) {
+	ws.each(keys, func(w *watcher, _ string) bool {
+		select {
+		case w.changed <- struct{}{}: // never for a follower, who has no channel
+		default:
+		}
+		return false
+	})
+}
+
+// each calls fn for the watchers of keys, for one until it returns false.
+func (ws *watchers) each(keys []string, fn func(w *watcher, key string) bool) {
 	if len(keys) == 0 {
 		return
 	}
@@ -218,11 +240,7 @@ func (ws *watchers) tell(keys []string) {
 	defer ws.mu.Unlock()
 	for w := range ws.all {
 		for _, k := range keys {
-			if len(k) >= len(w.prefix) && k[:len(w.prefix)] == w.prefix {
-				select {
-				case w.changed <- struct{}{}:
-				default:
-				}
+			if strings.HasPrefix(k, w.prefix) && !fn(w, k) {
 				break
 			}
 		}

@@ -292,6 +292,7 @@ func (w *writer) acknowledge() {
 				}
 				w.meter.synced(time.Since(f.since))
 			}
+			w.sh.watchers.tellFollowers(f.changed)
 			w.sh.revision.Store(f.revision)
 			w.sh.gate.settle(f.number)
 			for _, r := range f.reqs {

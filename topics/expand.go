@@ -10,7 +10,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
-// Run works in the background until ctx ends: it expands broadcasts, fires
+// Run works in the background until ctx ends: it indexes subscriptions, expands broadcasts, fires
 // scheduled publishes, settles uncertain deliveries, redrives, completes
 // publishes, publishes events and audits. It returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
@@ -27,6 +27,7 @@ func (t *Topics) Run(ctx context.Context) error {
 	} {
 		g.Go(func() error { return t.work(ctx, name, work) })
 	}
+	g.Go(func() error { return t.makeIndexes(ctx) })
 	g.Go(func() error { return t.complete(ctx) })
 	g.Go(func() error { return t.audit(ctx) })
 	g.Go(func() error { return t.publishNotes(ctx) })
@@ -37,7 +38,8 @@ func (t *Topics) Run(ctx context.Context) error {
 	return err
 }
 
-// work receives from one of topics' own queues and hands each entry to do. An
+// work receives from one of topics' own queues and hands each entry to do, what
+// was received also when ctx ends: the next start would wait for its lease. An
 // entry whose work failed comes back when its lease ends.
 func (t *Topics) work(ctx context.Context, name string, do func(context.Context, queue.Received) error) error {
 	for ctx.Err() == nil {
@@ -46,9 +48,10 @@ func (t *Topics) work(ctx context.Context, name string, do func(context.Context,
 			return err
 		}
 		for _, r := range batch {
-			err := do(ctx, r)
+			received := context.WithoutCancel(ctx)
+			err := do(received, r)
 			if errors.Is(err, queue.ErrConflict) { // what it works on moved at the same moment: look again
-				err = t.later(ctx, r, 0)
+				err = t.later(received, r, 0)
 			}
 			switch {
 			case err == nil, errors.Is(err, queue.ErrStaleHandle):
@@ -154,15 +157,15 @@ func (t *Topics) chunk(b *queue.Batch, p *Publish, r queue.Received, room int) e
 	if err != nil {
 		return err
 	}
-	found, cursor, done, err := t.match(p, &c, limits{candidates: t.Chunk, matches: min(t.Chunk, room)})
+	m, err := t.match(p, &c, limits{candidates: t.Chunk, matches: min(t.Chunk, room)})
 	if err != nil {
 		return err
 	}
-	for _, s := range found {
+	for _, s := range m.found {
 		t.enqueue(b, p, &c, s)
 	}
-	p.Cursor = cursor
-	if done {
+	p.Cursor = m.cursor
+	if m.done {
 		p.Phase = Expanded
 		b.Delete(r.Handle)
 	} else {

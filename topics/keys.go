@@ -51,6 +51,10 @@ import (
 //	k/sns-sms                        SMS attributes (gateway/sns)
 //	k/sns-opted-in/NUMBER            when a number was opted in again (gateway/sns)
 //	k/sns-signing                    key and certificate of SNS messages (gateway/sns; the gateway's own)
+//
+// Counters of the registry, behind the same:
+//
+//	s/TOPIC/what                     subscriptions of a topic (counts.go)
 func publishKey(id queue.ID) []byte  { return append([]byte{'p'}, id.Prefix()...) }
 func contentKey(id queue.ID) []byte  { return append([]byte{'b'}, id.Prefix()...) }
 func openKey(id queue.ID) []byte     { return append([]byte{'o'}, id.Prefix()...) }

@@ -245,22 +245,22 @@ func (t *Topics) begin(b *queue.Batch, p *Publish, c *content) error {
 		t.enqueue(b, p, c, Subscription{Protocol: c.To.Protocol, Account: c.To.Account, Endpoint: end.Address, Group: end.Group})
 		return nil
 	}
-	most := limits{candidates: t.Candidates, matches: t.Matches}
+	most := limits{candidates: t.Candidates, matches: t.Matches, whole: true}
 	if c.DedupID != "" {
-		most = limits{candidates: MaxFIFOSubscriptions + 1, matches: MaxFIFOSubscriptions + 1}
+		most = limits{candidates: MaxFIFOSubscriptions + 1, matches: MaxFIFOSubscriptions + 1, whole: true}
 	}
-	matches, cursor, done, err := t.match(p, c, most)
+	m, err := t.match(p, c, most)
 	if err != nil {
 		return err
 	}
-	if !done {
+	if !m.done {
 		b.Send(expandQueue, queue.Message{ID: p.ID, Group: p.ID.Hex()})
 		return nil
 	}
-	for _, s := range matches {
+	for _, s := range m.found {
 		t.enqueue(b, p, c, s)
 	}
-	p.Phase, p.Cursor = Expanded, cursor
+	p.Phase, p.Cursor = Expanded, m.cursor
 	return nil
 }
 
@@ -271,21 +271,33 @@ func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
 	return t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
 }
 
-// limits bound one walk over subscriptions.
-type limits struct{ candidates, matches int }
+// limits bound one match.
+type limits struct {
+	candidates, matches int
+	whole               bool // a part of the audience is of no use
+}
 
-// match walks subscriptions behind the publish's cursor until it has looked at
-// so many candidates or found so many matches. Done tells that the audience
-// ended.
-func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscription, cursor []byte, done bool, err error) {
-	done = true
-	cursor = p.Cursor
-	looked := 0
+// matched is what one match found.
+type matched struct {
+	found  []Subscription
+	cursor []byte // where the next begins
+	done   bool   // the audience ended
+}
+
+// match finds subscriptions that want the publish, in order of their keys
+// behind its cursor: by the topic's index, or by walking them until it has
+// looked at so many candidates or found so many matches.
+func (t *Topics) match(p *Publish, c *content, most limits) (m matched, err error) {
 	audience := t.audience(c)
+	if m, ok, err := t.pick(p, audience.message, most); ok || err != nil {
+		return m, err
+	}
+	m = matched{cursor: p.Cursor, done: true}
+	looked := 0
 	var bad error
 	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
-		if looked == most.candidates || len(found) == most.matches {
-			done = false
+		if looked == most.candidates || len(m.found) == most.matches {
+			m.done = false
 			return false
 		}
 		looked++
@@ -296,14 +308,14 @@ func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscriptio
 		if string(s.ID[:]) > string(p.Audience[:]) {
 			return false
 		}
-		cursor = append(cursor[:0:0], r.Key...)
+		m.cursor = append(m.cursor[:0:0], r.Key...)
 		var wanted bool
 		if wanted, bad = audience.wanted(&s); wanted {
-			found = append(found, s)
+			m.found = append(m.found, s)
 		}
 		return bad == nil
 	})
-	return found, cursor, done, errors.Join(err, bad)
+	return m, errors.Join(err, bad)
 }
 
 // enqueue adds one delivery: its record, its count, its entry. A queue of this

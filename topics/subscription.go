@@ -2,7 +2,6 @@ package topics
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -111,6 +110,9 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 		put(&w.b, unique, s.ID)
 		put(&w.b, subscriptionTopicKey(w.owner, s.ID), s.Topic)
 		put(&w.b, subscriptionKey(w.owner, s.Topic, s.ID), s)
+		var counts SubscriptionCounts
+		counts.add(&s, 1)
+		counts.write(&w.b, w.owner, s.Topic)
 	}
 	if err == nil && w.added != nil {
 		w.added[string(unique)] = s
@@ -140,12 +142,16 @@ const maxRecipient = 256
 
 // Subscription looks one up by id.
 func (t *Topics) Subscription(o Owner, id queue.ID) (Subscription, error) {
+	s, _, err := t.subscription(o, id)
+	return s, err
+}
+
+func (t *Topics) subscription(o Owner, id queue.ID) (s Subscription, revision uint64, err error) {
 	topic, _, err := get[string](t.store, queue.Registry, subscriptionTopicKey(o, id))
 	if err != nil {
-		return Subscription{}, err
+		return s, 0, err
 	}
-	s, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(o, topic, id))
-	return s, err
+	return get[Subscription](t.store, queue.Registry, subscriptionKey(o, topic, id))
 }
 
 // Subscriptions lists a topic's subscriptions in order of creation, those
@@ -171,36 +177,23 @@ func (t *Topics) AllSubscriptions(o Owner, after *Subscription, limit int) ([]Su
 	return list[Subscription](t, []byte(o.prefix()+"s/"), from, limit)
 }
 
-// CountSubscriptions counts a topic's subscriptions; it reads all of them.
-func (t *Topics) CountSubscriptions(o Owner, topic string) (confirmed, pending int, err error) {
-	var bad error
-	err = t.store.Scan(queue.Registry, subscriptionsPrefix(o, topic), nil, func(r queue.Record) bool {
-		var s struct {
-			Pending bool `json:"pending"`
-		}
-		if bad = json.Unmarshal(r.Value, &s); bad != nil {
-			return false
-		}
-		if s.Pending {
-			pending++
-		} else {
-			confirmed++
-		}
-		return true
-	})
-	return confirmed, pending, errors.Join(err, bad)
-}
-
 // Unsubscribe removes a subscription. Durable on return.
 func (t *Topics) Unsubscribe(ctx context.Context, o Owner, id queue.ID) error {
-	s, err := t.Subscription(o, id)
-	if err != nil {
-		return err
+	for {
+		s, rev, err := t.subscription(o, id)
+		if err != nil {
+			return err
+		}
+		b := &queue.Batch{}
+		b.Expect(subscriptionKey(o, s.Topic, id), rev) // it is counted once
+		removeSubscription(b, o, s)
+		counts := SubscriptionCounts{Deleted: 1}
+		counts.add(&s, -1)
+		counts.write(b, o, s.Topic)
+		if _, err = t.store.Commit(ctx, queue.Registry, b); !errors.Is(err, queue.ErrConflict) {
+			return err
+		}
 	}
-	b := &queue.Batch{}
-	removeSubscription(b, o, s)
-	_, err = t.store.Commit(ctx, queue.Registry, b)
-	return err
 }
 
 func removeSubscription(b *queue.Batch, o Owner, s Subscription) {

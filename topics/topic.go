@@ -115,25 +115,36 @@ func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
 	return t.deleteTopic(ctx, o, name)
 }
 
-// deleteTopic removes a topic that is marked, and what is left of it.
+// deleteTopic removes a topic that is marked, and what is left of it. It ends
+// when another call was first: the name may be a new topic's by then.
 func (t *Topics) deleteTopic(ctx context.Context, o Owner, name string) error {
+	topic, rev, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
+	if errors.Is(err, ErrNotFound) || (err == nil && !topic.Deleting) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	for {
 		subs, err := list[Subscription](t, subscriptionsPrefix(o, name), nil, 500)
 		if err != nil {
 			return err
 		}
 		b := &queue.Batch{}
+		b.Expect(topicKey(o, name), rev)
 		for _, s := range subs {
 			removeSubscription(b, o, s)
 		}
 		if len(subs) < 500 {
 			b.Remove(topicKey(o, name))
+			b.RemovePrefix(subscriptionsPrefix(o, name)) // its counters
 		}
-		if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
-			return err
-		}
-		if len(subs) < 500 {
+		_, err = t.store.Commit(ctx, queue.Registry, b)
+		if errors.Is(err, queue.ErrConflict) {
 			return nil
+		}
+		if err != nil || len(subs) < 500 {
+			return err
 		}
 	}
 }

@@ -79,8 +79,9 @@ type Options struct {
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer // nil: none are kept
 
-	// Matches and Candidates bound what a publish expands before it answers;
-	// beyond, the expander does it. Default 64 and 1,000.
+	// Matches and Candidates bound what a publish expands before it answers: how
+	// many subscriptions get it, and how many are looked at if the topic has no
+	// index; beyond, the expander does it. Default 64 and 1,000.
 	Matches, Candidates int
 	// Chunk is how many subscriptions the expander looks at in one batch
 	// (default 1,000); Ahead how many entries of one publish it lets wait in
@@ -118,6 +119,7 @@ type Topics struct {
 	cache     publishCache
 	templates templateCache
 	policies  policies
+	indexes   indexes
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time
@@ -146,10 +148,15 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 		Options: o, store: o.Store, log: o.Logger, m: newMetrics(o.Metrics),
 		closed: map[queue.ID]struct{}{}, wake: make(chan struct{}, 1),
 	}
+	t.indexes.init()
+	t.store.Follow(queue.Registry, nil, t.indexes.changed)
 	for _, name := range []string{expandQueue, scheduleQueue, uncertainQueue, redriveQueue, retentionQueue} {
 		if _, err := t.store.CreateQueue(ctx, name, queue.Settings{Visibility: time.Minute}); err != nil {
 			return nil, err
 		}
+	}
+	if err := t.countOnce(ctx); err != nil {
+		return nil, err
 	}
 	return t, t.noteRestore(ctx)
 }

@@ -58,9 +58,9 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 		return nil, err
 	}
 	if isFIFO(topic.Name) {
-		if n, _, err := s.Topics.CountSubscriptions(o, topic.Name); err != nil {
+		if n, err := s.Topics.CountSubscriptions(o, topic.Name); err != nil {
 			return nil, err
-		} else if n >= topics.MaxFIFOSubscriptions {
+		} else if n.Confirmed >= topics.MaxFIFOSubscriptions {
 			return nil, fault("SubscriptionLimitExceeded", http.StatusForbidden, "The maximum number of subscriptions for the topic has been reached.")
 		}
 	}

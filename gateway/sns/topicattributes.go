@@ -137,15 +137,15 @@ func (s *service) getTopicAttributes(_ context.Context, r *awswire.Request, in *
 	if err != nil {
 		return nil, err
 	}
-	confirmed, pending, err := s.Topics.CountSubscriptions(o, t.Name)
+	counts, err := s.Topics.CountSubscriptions(o, t.Name)
 	if err != nil {
 		return nil, err
 	}
 	arn := s.topicARN(o, t.Name)
 	all := map[string]string{
 		"TopicArn": arn, "Owner": o.Account, "DisplayName": t.DisplayName, "Policy": defaultPolicy(o, arn),
-		"SubscriptionsConfirmed": strconv.Itoa(confirmed), "SubscriptionsPending": strconv.Itoa(pending),
-		"SubscriptionsDeleted":    "0", // they are gone at once
+		"SubscriptionsConfirmed": strconv.Itoa(counts.Confirmed), "SubscriptionsPending": strconv.Itoa(counts.Pending),
+		"SubscriptionsDeleted":    strconv.Itoa(counts.Deleted),
 		"EffectiveDeliveryPolicy": effectiveDeliveryPolicy(t.Attributes["DeliveryPolicy"]),
 	}
 	if isFIFO(t.Name) {

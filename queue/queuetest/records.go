@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -274,6 +275,45 @@ func records() behaviours {
 			stop()
 			k.commit(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/3"), nil) })
 			require.False(k, told())
+		},
+		"a follower is told of each key before its change is read": func(k *kit) {
+			var told []string
+			hold := make(chan struct{})
+			release := sync.OnceFunc(func() { close(hold) })
+			stop := k.Follow(queue.Registry, []byte("topic/"), func(key string) {
+				if told = append(told, key); key == "topic/3" {
+					<-hold
+				}
+			})
+			defer stop()
+			defer release()
+			k.commit(0, func(b *queue.Batch) { b.Put([]byte("topic/0"), nil) })
+			k.commit(queue.Registry, func(b *queue.Batch) {
+				b.Put([]byte("topic/1"), nil)
+				b.Put([]byte("account/1"), nil)
+				b.Put([]byte("topic/2"), nil)
+			})
+			require.Equal(k, []string{"topic/1", "topic/2"}, told)
+			ended := make(chan error, 2)
+			go func() {
+				_, err := k.try(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/3"), nil) })
+				ended <- err
+			}()
+			synctest.Wait()
+			go func() {
+				_, err := k.Get(queue.Registry, []byte("topic/3"))
+				ended <- err
+			}()
+			synctest.Wait()
+			require.Equal(k, []string{"topic/1", "topic/2", "topic/3"}, told)
+			require.Empty(k, ended, "read or answered before the follower knew all")
+			release()
+			require.NoError(k, errors.Join(<-ended, <-ended))
+			k.commit(queue.Registry, func(b *queue.Batch) { b.RemovePrefix([]byte("topic/")) })
+			require.ElementsMatch(k, []string{"topic/1", "topic/2", "topic/3"}, told[3:])
+			stop()
+			k.commit(queue.Registry, func(b *queue.Batch) { b.Put([]byte("topic/4"), nil) })
+			require.Len(k, told, 6)
 		},
 		"the registry holds no messages": func(k *kit) {
 			k.create("q", queue.Settings{})

@@ -77,7 +77,7 @@ const rounds = 500
 func (c crowd) match() time.Duration {
 	begin, n := time.Now(), 0
 	for _, m := range c.messages {
-		c.index.Match(filter.NewMessage(m, nil), func(filter.ID) { n++ })
+		c.index.Match(filter.NewMessage(m, nil), func(filter.ID) bool { n++; return true })
 	}
 	if n != 10*rounds {
 		panic("not 10 matches each")
@@ -158,7 +158,7 @@ func BenchmarkAnythingButOnOneKey(b *testing.B) {
 	matches := 0
 	for b.Loop() {
 		matches = 0
-		x.Match(filter.NewMessage(attribute("level", "String level-77"), nil), func(filter.ID) { matches++ })
+		x.Match(filter.NewMessage(attribute("level", "String level-77"), nil), func(filter.ID) bool { matches++; return true })
 	}
 	require.Equal(b, n-10, matches)
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(matches), "ns/match")

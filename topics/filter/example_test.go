@@ -21,7 +21,10 @@ func Example() {
 		"event": {DataType: "String", Value: "order_placed"},
 		"price": {DataType: "Number", Value: "120.50"},
 	}, nil)
-	index.Match(message, func(id filter.ID) { fmt.Println("for subscription", id[0]) })
+	index.Match(message, func(id filter.ID) bool {
+		fmt.Println("for subscription", id[0])
+		return true
+	})
 	// Output:
 	// FilterPolicy: "event" must be an object or an array
 	//  at [Source: (String)"{"event":"order_placed"}"; line: 1, column: 11]

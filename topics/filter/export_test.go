@@ -1,4 +1,4 @@
 package filter
 
 // Looked is how many branches of policies a match looks at.
-func (x *Index) Looked(m *Message) int { return x.match(m, func(ID) {}) }
+func (x *Index) Looked(m *Message) int { return x.match(m, func(ID) bool { return true }) }

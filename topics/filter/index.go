@@ -104,12 +104,13 @@ func (x *Index) remove(id ID) {
 	}
 }
 
-// Match calls found once for each policy that takes the message, in no order.
-// Set and Remove wait until it is done, so found must not use the index.
-func (x *Index) Match(m *Message, found func(ID)) { x.match(m, found) }
+// Match calls found once for each policy that takes the message, in no order,
+// until it returns false. Set and Remove wait until Match is done, so found must
+// not use the index.
+func (x *Index) Match(m *Message, found func(ID) (more bool)) { x.match(m, found) }
 
 // match tells how many branches it looked at.
-func (x *Index) match(m *Message, found func(ID)) int {
+func (x *Index) match(m *Message, found func(ID) bool) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	s := search{found: found}
@@ -144,13 +145,17 @@ func (x *Index) match(m *Message, found func(ID)) int {
 // search is one Match under way.
 type search struct {
 	fields fields
-	found  func(ID)
+	found  func(ID) bool
+	ended  bool        // found wants no more
 	many   bool        // the key under way has more than one value
 	seen   map[ID]bool // of those that can be met more than once
 	looked int
 }
 
 func (s *search) list(l list) {
+	if s.ended {
+		return
+	}
 	s.looked += len(l)
 	for i := range l {
 		h := &l[i]
@@ -163,7 +168,10 @@ func (s *search) list(l list) {
 			}
 			s.seen[h.id] = true
 		}
-		s.found(h.id)
+		if !s.found(h.id) {
+			s.ended = true
+			return
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ func id(n int) (id filter.ID) {
 // found counts how often an index reports each policy.
 func found(x *filter.Index, m *filter.Message) map[filter.ID]int {
 	all := map[filter.ID]int{}
-	x.Match(m, func(id filter.ID) { all[id]++ })
+	x.Match(m, func(id filter.ID) bool { all[id]++; return true })
 	return all
 }
 

@@ -1,0 +1,150 @@
+package topics
+
+import (
+	"sync"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// maxIndexed is how many subscriptions all indexes together have at most; one
+// takes about half a kilobyte.
+const maxIndexed = 1 << 20
+
+// indexes are the indexes of the topics published to lately.
+type indexes struct {
+	mu     sync.Mutex
+	all    map[topicName]*index
+	size   int // of all
+	most   int // maxIndexed
+	uses   uint64
+	wanted chan *index // those the indexer is to work on
+}
+
+func (xs *indexes) init() {
+	xs.most = maxIndexed
+	xs.all = map[topicName]*index{}
+	xs.wanted = make(chan *index, 64)
+}
+
+// changed follows the registry. See queue.Store.Follow for when it is called.
+func (xs *indexes) changed(key string) {
+	o, topic, id, ok := parseSubscriptionKey(key)
+	if !ok {
+		return
+	}
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	x := xs.all[topicName{o, topic}]
+	if x == nil {
+		return
+	}
+	x.marked[id] = struct{}{}
+	if len(x.marked) > x.size+1000 { // nobody needed it for long
+		xs.forget(x)
+	}
+}
+
+func (xs *indexes) get(n topicName) *index {
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	x := xs.all[n]
+	if x != nil {
+		xs.uses++
+		x.used = xs.uses
+	}
+	return x
+}
+
+// add makes room for an index of that many subscriptions; nil if they are too
+// many.
+func (xs *indexes) add(n topicName, size int) *index {
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	x := xs.all[n]
+	if x == nil && size <= xs.most {
+		xs.uses++
+		x = &index{name: n, marked: map[queue.ID]struct{}{}, used: xs.uses}
+		xs.all[n] = x
+		xs.fit(x, size)
+	}
+	return x
+}
+
+// made notes that an index is, and of how many subscriptions.
+func (xs *indexes) made(x *index, size int) {
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	x.made = true
+	if xs.all[x.name] == x {
+		xs.fit(x, size)
+	}
+}
+
+// fit forgets the indexes that were not used for the longest time until x has room.
+func (xs *indexes) fit(x *index, size int) {
+	xs.size += size - x.size
+	x.size = size
+	for xs.size > xs.most {
+		oldest := x
+		for _, other := range xs.all {
+			if other.used < oldest.used {
+				oldest = other
+			}
+		}
+		xs.forget(oldest)
+	}
+}
+
+func (xs *indexes) drop(x *index) {
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	xs.forget(x)
+}
+
+func (xs *indexes) forget(x *index) {
+	if xs.all[x.name] == x {
+		delete(xs.all, x.name)
+		xs.size -= x.size
+	}
+}
+
+// take gives at most so many of the marked subscriptions, which are marked no
+// more.
+func (xs *indexes) take(x *index, most int) (ids []queue.ID) {
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	for id := range x.marked {
+		if len(ids) == most {
+			break
+		}
+		ids = append(ids, id)
+		delete(x.marked, id)
+	}
+	return ids
+}
+
+// behind tells whether the indexer has to work on an index before it is of use,
+// and asks it to.
+func (xs *indexes) behind(x *index, most int) bool {
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	if x.made && len(x.marked) <= most {
+		return false
+	}
+	if !x.asked {
+		select {
+		case xs.wanted <- x:
+			x.asked = true
+		default: // it has enough to do; the next publish asks again
+		}
+	}
+	return true
+}
+
+// working tells the indexer whether it has to go on with an index.
+func (xs *indexes) working(x *index) bool {
+	xs.mu.Lock()
+	defer xs.mu.Unlock()
+	x.asked = xs.all[x.name] == x && (!x.made || len(x.marked) > 0)
+	return x.asked
+}
