@@ -268,6 +268,9 @@ func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
 	if to.Account == localQueue {
 		return channels.Endpoint{Address: to.Endpoint, Group: to.Endpoint}, nil
 	}
+	if _, _, _, ok := platformPath(to.Protocol, to.Endpoint); ok {
+		return channels.Endpoint{Address: to.Endpoint, Group: to.Account}, nil
+	}
 	return t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
 }
 
