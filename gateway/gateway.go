@@ -38,7 +38,8 @@ type Options struct {
 	// are replaced by SandboxAccounts.
 	Sandbox *sandbox.Server
 
-	store func(*queue.Options) // tests change the store
+	store       func(*queue.Options)  // tests change the store
+	application func(*config.Account) // and where platform applications' push services are
 }
 
 // Gateway is a whole running Fanfare. Several may run in one process on
@@ -92,6 +93,8 @@ func New(ctx context.Context, o Options) (g *Gateway, err error) {
 	}
 	if o.Sandbox != nil {
 		o.Sandbox.SMTP.Events(g.URL()+"/callbacks/smtp/sandbox", "sandbox-events")
+		o.Sandbox.APNs.AnyDevice()
+		o.Sandbox.FCM.AnyToken()
 		o.Sandbox.Twilio.Inbound(g.URL() + "/callbacks/twilio/sandbox")
 	}
 	return g, g.setHandler(cfg)
@@ -152,14 +155,14 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry, Faces: map[string]topics.Face{sns.Face: form.Face},
 		Matches: cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
 		MaxMessage: int(cfg.Limits.Message), Retention: cfg.Ledger.Retention, IdempotencyTTL: cfg.Idempotency.TTL,
-		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
+		PlatformEvents: form.PlatformEvents, Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
 	})
 	if err != nil {
 		return err
 	}
 	g.pool.SetDesk(g.topics)
 	g.sns = sns.Options{
-		Topics: g.topics, Store: g.store, Form: form, Region: cfg.AWS.Region, Lax: g.opts.Sandbox != nil, Logger: g.log,
+		Topics: g.topics, Store: g.store, Form: form, Applications: g, Region: cfg.AWS.Region, Lax: g.opts.Sandbox != nil, Logger: g.log,
 	}
 	g.aws = g.awsServices(cfg.AWS)
 	g.collect()

@@ -123,7 +123,7 @@ func (t *Topics) stored(l *loaded, r *deliveryRecord) (Subscription, channels.Ve
 	case err != nil:
 		return s, t.unread()
 	case s.Disabled != "":
-		return s, channels.Verdict{Action: channels.DeadLetter, Reason: reasonDisabled}
+		return s, channels.Verdict{Action: channels.DeadLetter, Reason: ReasonDisabled}
 	}
 	return s, channels.Verdict{}
 }

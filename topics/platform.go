@@ -2,6 +2,8 @@ package topics
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +56,16 @@ func (a PlatformApplication) GoString() string { return a.String() }
 
 // LogValue is String.
 func (a PlatformApplication) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// Certificate is the certificate of an application that signs in by one; nil if
+// it does by a key.
+func (a *PlatformApplication) Certificate() (*x509.Certificate, error) {
+	block, _ := pem.Decode([]byte(a.Principal))
+	if block == nil {
+		return nil, nil
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
 
 // ApplicationRef names a platform application whose deliveries need an account:
 // one that is there, or one that was deleted and may have left some.

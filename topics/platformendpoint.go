@@ -219,10 +219,12 @@ func (t *Topics) resolvePlatform(o Owner, to Target, field string) (Target, chan
 	return to, channels.Endpoint{Address: e.Path(), Group: to.Account}, err
 }
 
-// Why a delivery to a platform endpoint fails at hand-off.
+// ReasonDisabled is why a delivery to a disabled endpoint fails.
+const ReasonDisabled = "endpoint disabled"
+
+// Other reasons why a delivery to a platform endpoint fails at hand-off.
 const (
 	reasonGone        = "endpoint deleted"
-	reasonDisabled    = "endpoint disabled"
 	reasonAppDisabled = "platform application disabled"
 )
 
@@ -238,7 +240,7 @@ func (t *Topics) onDevice(o Owner, s Subscription) (Subscription, channels.Verdi
 	case app.Disabled:
 		return s, channels.Verdict{Action: channels.DeadLetter, Reason: reasonAppDisabled}
 	case !e.Enabled:
-		return s, channels.Verdict{Action: channels.DeadLetter, Reason: reasonDisabled}
+		return s, channels.Verdict{Action: channels.DeadLetter, Reason: ReasonDisabled}
 	}
 	s.Endpoint = e.Token
 	return s, channels.Verdict{}
@@ -250,7 +252,8 @@ var errUnchanged = errors.New("nothing to change")
 // the endpoint has another one or it was registered anew since.
 func (t *Topics) disableDevice(ctx context.Context, o Owner, path, token string, gone *channels.Error) error {
 	_, err := t.ChangePlatformEndpoint(ctx, o, path, func(e *PlatformEndpoint) error {
-		if e.Token != token || !e.Enabled || !gone.Since.IsZero() && e.Since.After(gone.Since) {
+		newer := !gone.Since.IsZero() && e.Since.Truncate(time.Second).After(gone.Since) // it comes in whole seconds
+		if e.Token != token || !e.Enabled || newer {
 			return errUnchanged
 		}
 		e.Enabled = false

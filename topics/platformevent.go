@@ -24,6 +24,7 @@ type PlatformEvent struct {
 	Tries   int
 	Kind    channels.Kind
 	Reason  string
+	Expired bool // there was no time left for it
 }
 
 // notePlatform adds an event to a batch of the registry, if the application's
@@ -67,7 +68,7 @@ func (t *Topics) tellFailed(b *queue.Batch, id queue.ID, r *deliveryRecord, o ch
 	if err != nil {
 		return // with its application went who wanted to know
 	}
-	e := PlatformEvent{What: PlatformDeliveryFailed, Endpoint: s.Endpoint, Publish: id.WithOrdinal(0), Tries: r.Try, Reason: o.Verdict.Reason}
+	e := PlatformEvent{What: PlatformDeliveryFailed, Endpoint: s.Endpoint, Publish: id.WithOrdinal(0), Tries: r.Try, Reason: o.Verdict.Reason, Expired: o.Verdict.Action == channels.Expire}
 	if o.Err != nil {
 		e.Kind = o.Err.Kind
 	}

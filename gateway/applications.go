@@ -1,0 +1,222 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/config"
+	"github.com/fanfare-gateway/fanfare/gateway/sns"
+	"github.com/fanfare-gateway/fanfare/topics"
+)
+
+var _ sns.Applications = (*Gateway)(nil)
+
+// Check is sns.Applications.
+func (g *Gateway) Check(_ topics.Owner, app topics.PlatformApplication) error {
+	a, err := g.applicationAccount(&app)
+	if err != nil {
+		return err
+	}
+	if cert, _ := app.Certificate(); cert != nil && time.Now().After(cert.NotAfter) {
+		return errors.New("PlatformPrincipal: the certificate expired at " + cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	_, err = g.maker.channel(a) // no connection is opened before its first use
+	return err
+}
+
+// Apply is sns.Applications.
+func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name string) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	ref := topics.ApplicationRef{Owner: o, Platform: platform, Name: name}
+	app, err := g.topics.PlatformApplication(o, platform, name)
+	if errors.Is(err, topics.ErrNotFound) {
+		g.pool.Remove(ref.Account()) // with the fault it may have: there is nothing to test any more
+		return errors.Join(g.pool.Put(ctx, endOf(ref)), g.forgetApplications(ctx))
+	}
+	if err != nil {
+		return err
+	}
+	options, err := g.applicationOptions(g.maker, ref, &app)
+	if err != nil {
+		return err
+	}
+	return g.pool.Put(ctx, options)
+}
+
+// applications are the accounts of the registry's platform applications, made by
+// m. One that cannot be made stays as it is (kept): it is its owner's to correct
+// and keeps nobody else's from starting.
+func (g *Gateway) applications(ctx context.Context, m *maker) (all []channels.AccountOptions, kept map[string]bool, err error) {
+	if err := g.forgetApplications(ctx); err != nil {
+		return nil, nil, err
+	}
+	refs, err := g.topics.ApplicationRefs()
+	kept = map[string]bool{}
+	for _, ref := range refs {
+		if kept[ref.Account()] {
+			continue
+		}
+		options := endOf(ref)
+		app, err := g.topics.PlatformApplication(ref.Owner, ref.Platform, ref.Name)
+		if err == nil {
+			options, err = g.applicationOptions(m, ref, &app)
+		} else if errors.Is(err, topics.ErrNotFound) {
+			err = nil
+		}
+		kept[ref.Account()] = true
+		if err != nil {
+			g.log.Error("a platform application cannot be used", "account", ref.Account(), "err", err)
+			continue
+		}
+		all = append(all, options)
+	}
+	return all, kept, err
+}
+
+// forgetApplications ends what deleted applications left behind once their
+// deliveries are through.
+func (g *Gateway) forgetApplications(ctx context.Context) error {
+	refs, err := g.topics.ApplicationRefs()
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, ref := range refs {
+		there[ref.Account()] = there[ref.Account()] || ref.Deleted.IsZero()
+	}
+	for _, ref := range refs {
+		if ref.Deleted.IsZero() || !there[ref.Account()] && !g.emptied(ref) {
+			continue
+		}
+		if err := g.topics.ForgetApplication(ctx, ref); err != nil {
+			return err
+		}
+		if !there[ref.Account()] {
+			g.pool.Remove(ref.Account())
+		}
+	}
+	return nil
+}
+
+// lastPublishes is how long a publish that found an application may still be on
+// its way to the queues when that is deleted.
+const lastPublishes = time.Minute
+
+// emptied tells whether nothing for a deleted application is left.
+func (g *Gateway) emptied(ref topics.ApplicationRef) bool {
+	if g.store.Now().Sub(ref.Deleted) < lastPublishes {
+		return false
+	}
+	for _, lane := range channels.Lanes() {
+		if s, err := g.store.Stats(channels.QueueName(ref.Account(), lane)); err == nil && s.Ready+s.InFlight+s.Delayed > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// applicationOptions are what the pool needs of a platform application.
+func (g *Gateway) applicationOptions(m *maker, ref topics.ApplicationRef, app *topics.PlatformApplication) (channels.AccountOptions, error) {
+	a, err := g.applicationAccount(app)
+	if err != nil {
+		return channels.AccountOptions{}, err
+	}
+	o, err := m.options(ref.Account(), a)
+	o.Protocol = topics.Platform // so it is nobody's default, nor can be named
+	return o, err
+}
+
+// applicationAccount is a platform application as a configured account. With the
+// sandbox, whatever it signs in with, it is one of the sandbox's.
+func (g *Gateway) applicationAccount(app *topics.PlatformApplication) (config.Account, error) {
+	a := config.Account{Name: app.Name, Provider: sandbox.ProviderAPNs, Concurrency: 16, Timeout: 30 * time.Second}
+	if app.Platform == topics.GCM {
+		a.Provider = sandbox.ProviderFCM
+	}
+	if g.opts.Sandbox != nil {
+		for _, fake := range SandboxAccounts(g.opts.Sandbox) {
+			if fake.Provider == a.Provider {
+				fake.Name = app.Name
+				return fake, nil
+			}
+		}
+	}
+	if app.Platform == topics.GCM {
+		a.FCM = &config.FCM{Credentials: config.Secret(keyFile(app.Credential))}
+	} else {
+		var err error
+		if a.APNs, err = appleAccount(app); err != nil {
+			return a, err
+		}
+	}
+	if g.opts.application != nil {
+		g.opts.application(&a)
+	}
+	return a, nil
+}
+
+// keyFile is a service account's key file. AWS has it put into a JSON string once
+// more for its command line (jq @json), so it may come as one.
+func keyFile(credential string) string {
+	var inner string
+	if json.Unmarshal([]byte(credential), &inner) == nil {
+		return inner
+	}
+	return credential
+}
+
+func appleAccount(app *topics.PlatformApplication) (*config.APNs, error) {
+	a := &config.APNs{Sandbox: app.Platform == topics.APNSSandbox}
+	cert, err := app.Certificate()
+	switch {
+	case err != nil:
+		return nil, errors.New("PlatformPrincipal: holds no readable certificate")
+	case cert == nil:
+		a.Key, a.KeyID, a.TeamID, a.Topic = config.Secret(app.Credential), app.Principal, app.TeamID, app.BundleID
+	default:
+		a.Certificate, a.CertificateKey, a.Topic = config.PEM(app.Principal), config.Secret(app.Credential), cmp.Or(app.BundleID, bundleOf(cert))
+	}
+	return a, nil
+}
+
+// bundleOf is the app Apple issued a certificate for: it is the subject's user id
+// (RFC 4519 section 2.39), and stands in its common name behind words.
+func bundleOf(cert *x509.Certificate) string {
+	for _, name := range cert.Subject.Names {
+		if id, ok := name.Value.(string); ok && name.Type.String() == "0.9.2342.19200300.100.1.1" {
+			return id
+		}
+	}
+	_, bundle, _ := strings.Cut(cert.Subject.CommonName, ": ")
+	return bundle
+}
+
+// ended is the channel of an application that was deleted. Its deliveries are
+// refused at hand-off; a late one here.
+type ended struct{ account string }
+
+func endOf(ref topics.ApplicationRef) channels.AccountOptions {
+	return channels.AccountOptions{
+		Name: ref.Account(), Protocol: topics.Platform, Provider: strings.Split(ref.Account(), "/")[0], Channel: &ended{ref.Account()},
+	}
+}
+
+// CheckEndpoint is channels.Channel.
+func (e *ended) CheckEndpoint(string) (channels.Endpoint, error) {
+	return channels.Endpoint{}, errors.New(e.account + " was deleted")
+}
+
+// Deliver is channels.Channel.
+func (e *ended) Deliver(context.Context, channels.Delivery) (channels.Receipt, error) {
+	return channels.Receipt{}, &channels.Error{Kind: channels.EndpointGone, Code: "application deleted", Err: errors.New("was deleted")}
+}
