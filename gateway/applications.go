@@ -40,6 +40,7 @@ func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name stri
 	ref := topics.ApplicationRef{Owner: o, Platform: platform, Name: name}
 	app, err := g.topics.PlatformApplication(o, platform, name)
 	if errors.Is(err, topics.ErrNotFound) {
+		delete(g.maker.made, ref.Account())
 		g.pool.Remove(ref.Account()) // with the fault it may have: there is nothing to test any more
 		return errors.Join(g.pool.Put(ctx, endOf(ref)), g.forgetApplications(ctx))
 	}

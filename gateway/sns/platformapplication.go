@@ -118,6 +118,7 @@ func (s *service) createApplication(ctx context.Context, r *awswire.Request, in 
 		return nil, missing("attributes")
 	}
 	o := s.owner(r)
+	ctx = context.WithoutCancel(ctx) // the account follows the record, whoever still listens
 	_, err := s.Topics.CreatePlatformApplication(ctx, o, in.Platform, in.Name, s.setsApplication(o, in.Attributes))
 	if err == nil {
 		err = s.Applications.Apply(ctx, o, in.Platform, in.Name)
@@ -133,6 +134,7 @@ func (s *service) setApplication(ctx context.Context, r *awswire.Request, in *ap
 	if len(in.Attributes) == 0 {
 		return nil, missing("attributes")
 	}
+	ctx = context.WithoutCancel(ctx)
 	_, err = s.Topics.ChangePlatformApplication(ctx, o, platform, name, s.setsApplication(o, in.Attributes))
 	if err != nil {
 		return nil, orNotFound(err, "PlatformApplication does not exist")
@@ -301,6 +303,7 @@ func (s *service) deleteApplication(ctx context.Context, r *awswire.Request, in 
 	if err != nil {
 		return nil, err
 	}
+	ctx = context.WithoutCancel(ctx)
 	if err := s.Topics.DeletePlatformApplication(ctx, o, platform, name); err != nil {
 		return nil, fmt.Errorf("delete platform application: %w", err)
 	}

@@ -114,7 +114,7 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 			Name: protocol + "/main", Protocol: protocol, Provider: protocol, Channel: b.sent[protocol], Idempotent: true,
 		}))
 	}
-	o := sns.Options{Topics: b.topics, Store: store, Form: form, Applications: &applications{b, pool}}
+	o := sns.Options{Topics: b.topics, Store: store, Form: form, Applications: &applications{pool, b.sent[topics.Application]}}
 	for _, f := range change {
 		f(&o)
 	}
@@ -149,8 +149,8 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 
 // applications has platform applications push by a provider that remembers.
 type applications struct {
-	b    *bench
 	pool *channels.Pool
+	by   *provider
 }
 
 func (a *applications) Check(_ topics.Owner, app topics.PlatformApplication) error {
@@ -162,7 +162,7 @@ func (a *applications) Check(_ topics.Owner, app topics.PlatformApplication) err
 
 func (a *applications) Apply(ctx context.Context, o topics.Owner, platform, name string) error {
 	ref := topics.ApplicationRef{Owner: o, Platform: platform, Name: name}
-	return a.pool.Put(ctx, channels.AccountOptions{Name: ref.Account(), Protocol: topics.Platform, Provider: "apns", Channel: a.b.sent[topics.Application]})
+	return a.pool.Put(ctx, channels.AccountOptions{Name: ref.Account(), Protocol: topics.Platform, Provider: "apns", Channel: a.by})
 }
 
 // topic makes a topic and gives its ARN.
