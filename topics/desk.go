@@ -383,7 +383,7 @@ func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, o channels.Ou
 	switch err.Kind {
 	case channels.EndpointGone:
 		if device {
-			failed = t.disableDevice(context.Background(), l.Owner, s.Endpoint, o.Endpoint, err)
+			failed = t.disableDevice(context.Background(), &l.Publish, s.Endpoint, o.Endpoint, err)
 		} else if !s.ID.IsZero() {
 			failed = t.disable(context.Background(), l.Owner, l.Topic, s.ID, err)
 		}

@@ -29,10 +29,11 @@ const (
 	// DeliveryFailed: a delivery became a dead letter. A publish has about ten of
 	// these at most; the ledger of its completion counts them all.
 	DeliveryFailed = "delivery.failed"
-	// EndpointDisabled: a provider said that a subscription's endpoint is gone.
+	// EndpointDisabled: a provider said that a subscription's endpoint is gone, or
+	// a platform endpoint's token: then the event names it by its Path.
 	EndpointDisabled = "endpoint.disabled"
 	// SuppressionAdded: an endpoint must not be contacted any more. It is the one
-	// event that names an endpoint.
+	// event that names an address.
 	SuppressionAdded = "suppression.added"
 	// AccountPaused and AccountResumed: a provider's account stopped working
 	// (state paused or faulted) or works again. They go to the topic of

@@ -138,20 +138,25 @@ func (t *Topics) PlatformEndpoints(o Owner, platform, name string, after queue.I
 // ChangePlatformEndpoint is ChangeTopic for an endpoint. Another's token is an
 // ExistsError.
 func (t *Topics) ChangePlatformEndpoint(ctx context.Context, o Owner, path string, change func(*PlatformEndpoint) error) (PlatformEndpoint, error) {
+	return t.changeEndpoint(ctx, o, path, func(_ *queue.Batch, e *PlatformEndpoint) error { return change(e) })
+}
+
+// changeEndpoint is ChangePlatformEndpoint with a change that may add to the
+// batch; that is written only if the endpoint changed.
+func (t *Topics) changeEndpoint(ctx context.Context, o Owner, path string, change func(*queue.Batch, *PlatformEndpoint) error) (PlatformEndpoint, error) {
 	for {
 		app, e, rev, err := t.platformEndpoint(o, path)
 		if err != nil {
 			return e, err
 		}
-		was := e
-		if err := change(&e); err != nil {
+		was, b := e, &queue.Batch{}
+		if err := change(b, &e); err != nil {
 			return e, err
 		}
 		e.ID, e.Platform, e.Application = was.ID, was.Platform, was.Application
 		if e == was {
 			return e, nil
 		}
-		b := &queue.Batch{}
 		if e.Token != was.Token {
 			if err := t.moveToken(b, o, &app, &was, &e); err != nil {
 				return e, err
@@ -246,24 +251,25 @@ func (t *Topics) onDevice(o Owner, s Subscription) (Subscription, channels.Verdi
 	return s, channels.Verdict{}
 }
 
-var errUnchanged = errors.New("nothing to change")
-
 // disableDevice takes the push service at its word that a token is dead, unless
 // the endpoint has another one or it was registered anew since.
-func (t *Topics) disableDevice(ctx context.Context, o Owner, path, token string, gone *channels.Error) error {
-	_, err := t.ChangePlatformEndpoint(ctx, o, path, func(e *PlatformEndpoint) error {
+func (t *Topics) disableDevice(ctx context.Context, p *Publish, path, token string, gone *channels.Error) error {
+	_, err := t.changeEndpoint(ctx, p.Owner, path, func(b *queue.Batch, e *PlatformEndpoint) error {
 		newer := !gone.Since.IsZero() && e.Since.Truncate(time.Second).After(gone.Since) // it comes in whole seconds
 		if e.Token != token || !e.Enabled || newer {
-			return errUnchanged
+			return nil
 		}
 		e.Enabled = false
+		if !p.Notice {
+			t.note(b, p.Owner, Event{
+				Event: EndpointDisabled, Topic: p.Topic, Protocol: Application, Endpoint: path, Kind: gone.Kind.String(), Code: gone.Code,
+			})
+		}
+		b.After(func() { t.m.disabled.WithLabelValues(Application, gone.Kind.String()).Inc() })
 		return nil
 	})
-	switch {
-	case errors.Is(err, errUnchanged), errors.Is(err, ErrNotFound):
+	if errors.Is(err, ErrNotFound) {
 		return nil
-	case err == nil:
-		t.m.disabled.WithLabelValues(Application, gone.Kind.String()).Inc()
 	}
 	return err
 }
