@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"path"
 	"strings"
 	"time"
 
@@ -42,7 +43,9 @@ func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name stri
 	if errors.Is(err, topics.ErrNotFound) {
 		delete(g.maker.made, ref.Account())
 		g.pool.Remove(ref.Account()) // with the fault it may have: there is nothing to test any more
-		return errors.Join(g.pool.Put(ctx, endOf(ref)), g.forgetApplications(ctx))
+		g.ended[ref.Account()] = g.store.Now()
+		g.removeEmptied()
+		return g.pool.Put(ctx, endOf(ref.Account()))
 	}
 	if err != nil {
 		return err
@@ -51,6 +54,7 @@ func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name stri
 	if err != nil {
 		return err
 	}
+	delete(g.ended, ref.Account())
 	return g.pool.Put(ctx, options)
 }
 
@@ -58,72 +62,84 @@ func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name stri
 // m. One that cannot be made stays as it is (kept): it is its owner's to correct
 // and keeps nobody else's from starting.
 func (g *Gateway) applications(ctx context.Context, m *maker) (all []channels.AccountOptions, kept map[string]bool, err error) {
-	if err := g.forgetApplications(ctx); err != nil {
-		return nil, nil, err
-	}
 	refs, err := g.topics.ApplicationRefs()
 	kept = map[string]bool{}
 	for _, ref := range refs {
-		if kept[ref.Account()] {
-			continue
-		}
-		options := endOf(ref)
 		app, err := g.topics.PlatformApplication(ref.Owner, ref.Platform, ref.Name)
-		if err == nil {
-			options, err = g.applicationOptions(m, ref, &app)
-		} else if errors.Is(err, topics.ErrNotFound) {
-			err = nil
+		switch {
+		case ref.Deleted:
+			if err := g.topics.ForgetApplication(ctx, ref); err != nil {
+				return nil, nil, err
+			}
+			continue
+		case errors.Is(err, topics.ErrNotFound):
+			continue // deleted at this moment
+		case err != nil:
+			return nil, nil, err
 		}
 		kept[ref.Account()] = true
+		options, err := g.applicationOptions(m, ref, &app)
 		if err != nil {
 			g.log.Error("a platform application cannot be used", "account", ref.Account(), "err", err)
 			continue
 		}
 		all = append(all, options)
 	}
-	return all, kept, err
+	left, leftErr := g.leftovers(kept)
+	return append(all, left...), kept, errors.Join(err, leftErr)
 }
 
-// forgetApplications ends what deleted applications left behind once their
-// deliveries are through.
-func (g *Gateway) forgetApplications(ctx context.Context) error {
-	refs, err := g.topics.ApplicationRefs()
-	if err != nil {
-		return err
-	}
-	there := map[string]bool{}
-	for _, ref := range refs {
-		there[ref.Account()] = there[ref.Account()] || ref.Deleted.IsZero()
-	}
-	for _, ref := range refs {
-		if ref.Deleted.IsZero() || !there[ref.Account()] && !g.emptied(ref) {
-			continue
+// leftovers are accounts for what deleted applications left in their queues:
+// there it would wait for ever.
+func (g *Gateway) leftovers(kept map[string]bool) (all []channels.AccountOptions, err error) {
+	for after, more := "", true; more; {
+		queues, err := g.store.Queues(channels.QueuePrefix, after, 0)
+		if err != nil {
+			return nil, err
 		}
-		if err := g.topics.ForgetApplication(ctx, ref); err != nil {
-			return err
-		}
-		if !there[ref.Account()] {
-			g.pool.Remove(ref.Account())
+		more = len(queues) > 0
+		for _, q := range queues {
+			after = q.Name
+			account := path.Dir(strings.TrimPrefix(q.Name, channels.QueuePrefix))
+			if kept[account] || !strings.Contains(account, ":") || g.emptied(account) {
+				continue
+			}
+			kept[account] = true
+			all = append(all, endOf(account))
+			if g.ended[account].IsZero() {
+				g.ended[account] = g.store.Now()
+			}
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // lastPublishes is how long a publish that found an application may still be on
 // its way to the queues when that is deleted.
 const lastPublishes = time.Minute
 
-// emptied tells whether nothing for a deleted application is left.
-func (g *Gateway) emptied(ref topics.ApplicationRef) bool {
-	if g.store.Now().Sub(ref.Deleted) < lastPublishes {
+// emptied tells whether nothing for a deleted application is left, nor will come.
+func (g *Gateway) emptied(account string) bool {
+	if g.store.Now().Sub(g.ended[account]) < lastPublishes {
 		return false
 	}
 	for _, lane := range channels.Lanes() {
-		if s, err := g.store.Stats(channels.QueueName(ref.Account(), lane)); err == nil && s.Ready+s.InFlight+s.Delayed > 0 {
+		if s, err := g.store.Stats(channels.QueueName(account, lane)); err == nil && s.Ready+s.InFlight+s.Delayed > 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// removeEmptied takes out the accounts of deleted applications that have nothing
+// to do any more.
+func (g *Gateway) removeEmptied() {
+	for account := range g.ended {
+		if g.emptied(account) {
+			delete(g.ended, account)
+			g.pool.Remove(account)
+		}
+	}
 }
 
 // applicationOptions are what the pool needs of a platform application.
@@ -206,10 +222,8 @@ func bundleOf(cert *x509.Certificate) string {
 // refused at hand-off; a late one here.
 type ended struct{ account string }
 
-func endOf(ref topics.ApplicationRef) channels.AccountOptions {
-	return channels.AccountOptions{
-		Name: ref.Account(), Protocol: topics.Platform, Provider: strings.Split(ref.Account(), "/")[0], Channel: &ended{ref.Account()},
-	}
+func endOf(account string) channels.AccountOptions {
+	return channels.AccountOptions{Name: account, Protocol: topics.Platform, Provider: path.Dir(account), Channel: &ended{account}}
 }
 
 // CheckEndpoint is channels.Channel.

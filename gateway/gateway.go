@@ -51,7 +51,8 @@ type Gateway struct {
 	pool     *channels.Pool
 	topics   *topics.Topics
 	links    *callback.Links
-	maker    *maker // of the accounts as they are
+	maker    *maker               // of the accounts as they are
+	ended    map[string]time.Time // when an application of an account was deleted; with reloading held
 	aws      []awswire.Service
 	sns      sns.Options
 	signing  *sns.Keys // of SNS messages
@@ -68,7 +69,7 @@ type Gateway struct {
 // New opens the store, settles what an earlier process left behind and opens
 // the listeners; nothing is served before Run. Close or Run must follow.
 func New(ctx context.Context, o Options) (g *Gateway, err error) {
-	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry()}
+	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry(), ended: map[string]time.Time{}}
 	g.metrics = newMetrics(g.registry)
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)

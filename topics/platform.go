@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"strings"
@@ -67,14 +66,14 @@ func (a *PlatformApplication) Certificate() (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-// ApplicationRef names a platform application whose deliveries need an account:
-// one that is there, or one that was deleted and may have left some.
+// ApplicationRef names a platform application among all owners'.
 type ApplicationRef struct {
-	ID       queue.ID  `json:"id"`
-	Owner    Owner     `json:"owner"`
-	Platform string    `json:"platform"`
-	Name     string    `json:"name"`
-	Deleted  time.Time `json:"deleted,omitzero"`
+	ID       queue.ID `json:"id"`
+	Owner    Owner    `json:"owner"`
+	Platform string   `json:"platform"`
+	Name     string   `json:"name"`
+	// Deleted: its endpoints are being removed, then it is.
+	Deleted bool `json:"deleted,omitempty"`
 }
 
 // Account is the name of the application's account. A colon can be in no name of
@@ -160,7 +159,7 @@ func (t *Topics) DeletePlatformApplication(ctx context.Context, o Owner, platfor
 		b := &queue.Batch{}
 		b.Expect(key, rev)
 		b.Remove(key)
-		ref := ApplicationRef{ID: app.ID, Owner: o, Platform: platform, Name: name, Deleted: t.store.Now().UTC()}
+		ref := ApplicationRef{ID: app.ID, Owner: o, Platform: platform, Name: name, Deleted: true}
 		put(b, applicationRefKey(app.ID), ref)
 		if _, err = t.store.Commit(ctx, queue.Registry, b); errors.Is(err, queue.ErrConflict) {
 			continue
@@ -168,17 +167,17 @@ func (t *Topics) DeletePlatformApplication(ctx context.Context, o Owner, platfor
 		if err != nil {
 			return err
 		}
-		return t.removeEndpoints(ctx, ref)
+		return t.ForgetApplication(ctx, ref)
 	}
 }
 
-// removeEndpoints removes what is left of a deleted application. Without its
-// record they are found no more; so a crash in between does no harm.
-func (t *Topics) removeEndpoints(ctx context.Context, r ApplicationRef) error {
+// ForgetApplication removes the last of a deleted application: its endpoints,
+// which without its record are found no more, and its ref. Durable on return.
+func (t *Topics) ForgetApplication(ctx context.Context, r ApplicationRef) error {
 	const chunk = 500
 	for {
 		some, err := list[PlatformEndpoint](t, platformEndpointsPrefix(r.Owner, r.ID), nil, chunk)
-		if err != nil || len(some) == 0 {
+		if err != nil {
 			return err
 		}
 		b := &queue.Batch{}
@@ -186,25 +185,17 @@ func (t *Topics) removeEndpoints(ctx context.Context, r ApplicationRef) error {
 			b.Remove(platformEndpointKey(r.Owner, r.ID, some[i].ID))
 			b.Remove(platformTokenKey(r.Owner, r.ID, some[i].Token))
 		}
-		if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil {
+		if len(some) < chunk {
+			b.Remove(applicationRefKey(r.ID))
+		}
+		if _, err := t.store.Commit(ctx, queue.Registry, b); err != nil || len(some) < chunk {
 			return err
 		}
 	}
 }
 
-// ApplicationRefs are all owners' applications, and those deleted that may have
-// left deliveries.
+// ApplicationRefs are all owners' applications, and those whose removal was
+// interrupted.
 func (t *Topics) ApplicationRefs() ([]ApplicationRef, error) {
 	return list[ApplicationRef](t, []byte(applicationRefs), nil, math.MaxInt)
-}
-
-// ForgetApplication removes the last of a deleted application. Durable on return.
-func (t *Topics) ForgetApplication(ctx context.Context, r ApplicationRef) error {
-	if err := t.removeEndpoints(ctx, r); err != nil {
-		return fmt.Errorf("%s/%s: %w", r.Platform, r.Name, err)
-	}
-	b := &queue.Batch{}
-	b.Remove(applicationRefKey(r.ID))
-	_, err := t.store.Commit(ctx, queue.Registry, b)
-	return err
 }

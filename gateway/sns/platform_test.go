@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -241,6 +243,34 @@ func TestPlatformEndpointsAreUnique(t *testing.T) {
 		require.NoError(t, err, "also when it is gone")
 	}
 	require.NotEqual(t, device, b.device(token, "data", nil))
+}
+
+// TestEndpointsMadeAtOnce: of those who register one token at the same moment each
+// gets the same endpoint, and none gets one of an application deleted meanwhile.
+func TestEndpointsMadeAtOnce(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	require.NoError(t, b.tryApp("APNS", "my-app", signing))
+	got := make([]string, 8)
+	var all sync.WaitGroup
+	for i := range got {
+		all.Go(func() { got[i], _ = b.tryDevice(strings.Repeat("ab", 32), "", nil) })
+	}
+	all.Wait()
+	require.NotEmpty(t, got[0])
+	require.Len(t, slices.Compact(got), 1)
+
+	for i := range got {
+		all.Go(func() { _, _ = b.tryDevice(fmt.Sprintf("%064x", i), "", nil) })
+	}
+	all.Go(func() {
+		_, _ = b.DeletePlatformApplication(t.Context(), &awssns.DeletePlatformApplicationInput{PlatformApplicationArn: aws.String(appARN)})
+	})
+	all.Wait()
+	require.NoError(t, b.tryApp("APNS", "my-app", signing))
+	out, err := b.ListEndpointsByPlatformApplication(t.Context(), &awssns.ListEndpointsByPlatformApplicationInput{PlatformApplicationArn: aws.String(appARN)})
+	require.NoError(t, err)
+	require.Empty(t, out.Endpoints)
 }
 
 func TestPlatformListsArePaged(t *testing.T) {
