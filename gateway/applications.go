@@ -36,6 +36,9 @@ func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name stri
 	ref := topics.ApplicationRef{Owner: o, Platform: platform, Name: name}
 	app, err := g.topics.PlatformApplication(o, platform, name)
 	if errors.Is(err, topics.ErrNotFound) {
+		if _, ok := g.pool.Account(ref.Account()); !ok {
+			return nil // there never was one
+		}
 		delete(g.maker.made, ref.Account())
 		g.pool.Remove(ref.Account()) // with the fault it may have: there is nothing to test any more
 		g.ended[ref.Account()] = g.store.Now()

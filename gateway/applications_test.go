@@ -183,6 +183,8 @@ func TestAppsOutliveRestartAndReload(t *testing.T) {
 	require.Less(t, status, 300)
 	require.Equal(t, 1.0, p.ended(id)["failed"])
 	require.Empty(t, sb.Requests("apns", strings.Repeat("bb", 32)))
+	_, err = p.DeletePlatformApplication(t.Context(), &sns.DeletePlatformApplicationInput{PlatformApplicationArn: &unused})
+	require.NoError(t, err)
 	_, accounts := call(t, "GET", g.URL()+"/v1/accounts", "")
 	require.NotContains(t, fmt.Sprint(accounts), "unused")
 	id, err = p.push(news, "its subscription is there yet")

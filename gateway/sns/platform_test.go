@@ -127,6 +127,10 @@ func TestPlatformApplicationsRefuseBadInput(t *testing.T) {
 	invalidly(t, err, "PlatformApplicationArn Reason: An ARN must have at least 6 elements, not 1")
 	_, err = get("arn:aws:sns:us-east-1:000000000000:my-app")
 	invalidly(t, err, "PlatformApplicationArn Reason: Wrong number of slashes in relative portion of the ARN.")
+	for _, name := range []string{"", "a b", strings.Repeat("n", 257)} {
+		_, err = b.DeletePlatformApplication(t.Context(), &awssns.DeletePlatformApplicationInput{PlatformApplicationArn: aws.String("arn:aws:sns:us-east-1:000000000000:app/APNS/" + name)})
+		invalidly(t, err, "PlatformApplicationArn")
+	}
 	_, err = get(strings.Replace(appARN, "us-east-1", "eu-west-1", 1))
 	invalidly(t, err, "PlatformApplicationArn")
 	_, err = get(otherARN)

@@ -62,6 +62,11 @@ func (s *service) application(r *awswire.Request, arn string) (o topics.Owner, p
 	if len(parts) != 3 || parts[0] != "app" {
 		return o, "", "", invalid(parameter + " Reason: Wrong number of slashes in relative portion of the ARN.")
 	}
+	for _, name := range parts[1:] {
+		if len(name) > maxName || !applicationName.MatchString(name) {
+			return o, "", "", invalid(parameter)
+		}
+	}
 	return o, parts[1], parts[2], nil
 }
 
@@ -78,6 +83,9 @@ func (s *service) pushARN(r *awswire.Request, parameter, arn string) (path strin
 	return strings.Join(parts[5:], ":"), o, err
 }
 
+// maxName is the most characters of an application's name.
+const maxName = 256
+
 var applicationName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 func checkApplication(in *createApplicationIn) error {
@@ -85,8 +93,8 @@ func checkApplication(in *createApplicationIn) error {
 	switch {
 	case in.Name == "":
 		reason = "cannot be empty"
-	case len(in.Name) > 256:
-		reason = "must be at most 256 characters long"
+	case len(in.Name) > maxName:
+		reason = fmt.Sprintf("must be at most %d characters long", maxName)
 	case !applicationName.MatchString(in.Name):
 		reason = "must contain only characters 'a'-'z', 'A'-'Z', '0'-'9', '_', '-', and '.'"
 	}
