@@ -196,7 +196,7 @@ func (s *sending) deliver(ctx context.Context, as []*attempt) {
 	results := s.call(within, as)
 	took := time.Since(started)
 	for i, a := range as {
-		a.o.Try, a.o.Took, a.o.Receipt = a.d.Try, took, results[i].Receipt
+		a.o.Try, a.o.Endpoint, a.o.Took, a.o.Receipt = a.d.Try, a.d.Endpoint, took, results[i].Receipt
 		a.o.Err = s.classify(results[i].Err)
 		s.judge(ctx, a, started)
 	}

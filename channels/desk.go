@@ -19,9 +19,11 @@ type Entry struct {
 type Outcome struct {
 	Verdict Verdict
 	Receipt Receipt
-	Err     *Error        // nil unless the attempt failed
-	Try     int           // of the attempt; 0 when none was made
-	Took    time.Duration // duration of the call
+	Err     *Error // nil unless the attempt failed
+	Try     int    // of the attempt; 0 when none was made
+	// Endpoint is the address the attempt was made to.
+	Endpoint string
+	Took     time.Duration // duration of the call
 }
 
 // Desk is what the workers need from above: it knows publishes, subscriptions

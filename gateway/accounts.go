@@ -85,12 +85,14 @@ func newMaker(cfg config.Config, before *maker) (*maker, error) {
 	return m, nil
 }
 
-// channelOf is the account's channel: the one there is if it would be made the
+// channelOf is an account's channel: the one there is if it would be made the
 // same way again.
-func (m *maker) channelOf(a config.Account) (ch channels.Channel, err error) {
-	name := accountName(a)
-	if m.before != nil {
-		if old, ok := m.before.made[name]; ok && sameChannel(old.account, a) {
+func (m *maker) channelOf(name string, a config.Account) (ch channels.Channel, err error) {
+	for _, known := range []*maker{m, m.before} {
+		if known == nil {
+			continue
+		}
+		if old, ok := known.made[name]; ok && sameChannel(old.account, a) {
 			m.made[name] = made{a, old.channel}
 			return old.channel, nil
 		}
@@ -111,13 +113,13 @@ func sameChannel(a, b config.Account) bool {
 }
 
 // options are what the pool needs of an account.
-func (m *maker) options(a config.Account) (channels.AccountOptions, error) {
-	ch, err := m.channelOf(a)
+func (m *maker) options(name string, a config.Account) (channels.AccountOptions, error) {
+	ch, err := m.channelOf(name, a)
 	if err != nil {
-		return channels.AccountOptions{}, fmt.Errorf("account %s: %w", accountName(a), err)
+		return channels.AccountOptions{}, fmt.Errorf("account %s: %w", name, err)
 	}
 	o := channels.AccountOptions{
-		Name: accountName(a), Protocol: a.Protocol(), Provider: a.Provider, Channel: ch,
+		Name: name, Protocol: a.Protocol(), Provider: a.Provider, Channel: ch,
 		Limits: channels.Limits{Rate: a.Rate, Burst: a.Burst, Concurrency: a.Concurrency, PerGroup: a.PerGroup, Timeout: a.Timeout},
 	}
 	switch a.Provider {
@@ -229,16 +231,21 @@ func (g *Gateway) setAccounts(ctx context.Context, cfg config.Config) error {
 	var all []channels.AccountOptions
 	var errs []error
 	for _, a := range cfg.Accounts {
-		o, err := m.options(a)
+		o, err := m.options(accountName(a), a)
 		errs = append(errs, err)
 		all = append(all, o)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	apps, kept, err := g.applications(ctx, m)
+	if err != nil {
+		return err
+	}
+	all = append(all, apps...)
 	m.before = nil
 	g.maker = m // now, as the next one must not take over a channel that was replaced
-	keep := map[string]bool{}
+	keep := kept
 	for _, o := range all {
 		keep[o.Name] = true
 		if err := g.pool.Put(ctx, o); err != nil {

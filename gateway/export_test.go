@@ -11,3 +11,6 @@ func Owners(cfg config.Config) []topics.Owner { return owners(cfg) }
 
 // ChangeStore lets a test give the store a broken disk.
 func (o *Options) ChangeStore(change func(*queue.Options)) { o.store = change }
+
+// ChangeApplications lets a test say where platform applications' push services are.
+func (o *Options) ChangeApplications(change func(*config.Account)) { o.application = change }

@@ -38,7 +38,8 @@ type Options struct {
 	// are replaced by SandboxAccounts.
 	Sandbox *sandbox.Server
 
-	store func(*queue.Options) // tests change the store
+	store       func(*queue.Options)  // tests change the store
+	application func(*config.Account) // and where platform applications' push services are
 }
 
 // Gateway is a whole running Fanfare. Several may run in one process on
@@ -50,7 +51,8 @@ type Gateway struct {
 	pool     *channels.Pool
 	topics   *topics.Topics
 	links    *callback.Links
-	maker    *maker // of the accounts as they are
+	maker    *maker               // of the accounts as they are
+	ended    map[string]time.Time // when an application of an account was deleted; with reloading held
 	aws      []awswire.Service
 	sns      sns.Options
 	signing  *sns.Keys // of SNS messages
@@ -67,7 +69,7 @@ type Gateway struct {
 // New opens the store, settles what an earlier process left behind and opens
 // the listeners; nothing is served before Run. Close or Run must follow.
 func New(ctx context.Context, o Options) (g *Gateway, err error) {
-	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry()}
+	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry(), ended: map[string]time.Time{}}
 	g.metrics = newMetrics(g.registry)
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -92,6 +94,8 @@ func New(ctx context.Context, o Options) (g *Gateway, err error) {
 	}
 	if o.Sandbox != nil {
 		o.Sandbox.SMTP.Events(g.URL()+"/callbacks/smtp/sandbox", "sandbox-events")
+		o.Sandbox.APNs.AnyDevice()
+		o.Sandbox.FCM.AnyToken()
 		o.Sandbox.Twilio.Inbound(g.URL() + "/callbacks/twilio/sandbox")
 	}
 	return g, g.setHandler(cfg)
@@ -152,14 +156,14 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry, Faces: map[string]topics.Face{sns.Face: form.Face},
 		Matches: cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
 		MaxMessage: int(cfg.Limits.Message), Retention: cfg.Ledger.Retention, IdempotencyTTL: cfg.Idempotency.TTL,
-		Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
+		PlatformEvents: form.PlatformEvents, Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
 	})
 	if err != nil {
 		return err
 	}
 	g.pool.SetDesk(g.topics)
 	g.sns = sns.Options{
-		Topics: g.topics, Store: g.store, Form: form, Region: cfg.AWS.Region, Lax: g.opts.Sandbox != nil, Logger: g.log,
+		Topics: g.topics, Store: g.store, Form: form, Applications: g, Region: cfg.AWS.Region, Lax: g.opts.Sandbox != nil, Logger: g.log,
 	}
 	g.aws = g.awsServices(cfg.AWS)
 	g.collect()

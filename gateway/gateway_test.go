@@ -37,9 +37,14 @@ func loading(cfg config.Config) func() (config.Config, error) {
 // serveConfig is serve with a configuration, but for its addresses and disk.
 func serveConfig(t *testing.T, cfg config.Config, sb *sandbox.Server) (g *gateway.Gateway, stop func()) {
 	t.Helper()
-	cfg.Listen, cfg.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.Store.MinFree, cfg.Store.MaxUsed = 0, 1
-	g, err := gateway.New(t.Context(), gateway.Options{Config: cfg, Version: "test", Sandbox: sb})
+	return serveOptions(t, gateway.Options{Config: cfg, Version: "test", Sandbox: sb})
+}
+
+func serveOptions(t *testing.T, o gateway.Options) (g *gateway.Gateway, stop func()) {
+	t.Helper()
+	o.Config.Listen, o.Config.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
+	o.Config.Store.MinFree, o.Config.Store.MaxUsed = 0, 1
+	g, err := gateway.New(t.Context(), o)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -105,6 +105,16 @@ func (t *Topics) hiccup(e channels.Entry, err error) (channels.Delivery, channel
 
 // subscriptionFor finds who a delivery goes to as things stand now.
 func (t *Topics) subscriptionFor(l *loaded, r *deliveryRecord) (Subscription, channels.Verdict) {
+	s, v := t.stored(l, r)
+	if _, _, _, ok := platformPath(s.Protocol, s.Endpoint); ok && v.Action == channels.Send {
+		return t.onDevice(l.Owner, s)
+	}
+	return s, v
+}
+
+// stored is the subscription a delivery comes by, or one made of the publish's
+// direct target.
+func (t *Topics) stored(l *loaded, r *deliveryRecord) (Subscription, channels.Verdict) {
 	if r.Sub.IsZero() {
 		to := l.content.To
 		return Subscription{Protocol: to.Protocol, Endpoint: to.Endpoint, Account: to.Account, Group: r.Group, Face: l.content.Face}, channels.Verdict{}
@@ -116,7 +126,7 @@ func (t *Topics) subscriptionFor(l *loaded, r *deliveryRecord) (Subscription, ch
 	case err != nil:
 		return s, t.unread()
 	case s.Disabled != "":
-		return s, channels.Verdict{Action: channels.DeadLetter, Reason: "endpoint disabled"}
+		return s, channels.Verdict{Action: channels.DeadLetter, Reason: ReasonDisabled}
 	}
 	return s, channels.Verdict{}
 }
@@ -128,7 +138,7 @@ func (t *Topics) Policy(_ context.Context, e channels.Entry) channels.RetryPolic
 		return defaultPolicies[""]
 	}
 	if l, err := t.load(e.ID); err == nil && !r.Sub.IsZero() {
-		if s, v := t.subscriptionFor(l, &r); v.Action == channels.Send && s.Retry != nil {
+		if s, v := t.stored(l, &r); v.Action == channels.Send && s.Retry != nil {
 			return *s.Retry
 		}
 	}
@@ -275,6 +285,7 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 		}
 		return t.move(b, e.ID, r, cmdSent)
 	case channels.Expire:
+		t.tellFailed(b, e.ID, r, o)
 		return t.move(b, e.ID, r, cmdExpire)
 	case channels.Suppress:
 		return t.move(b, e.ID, r, cmdSuppress)
@@ -286,8 +297,12 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 		if o.Err == nil { // what was wrong is in the reason; its first words are the cause
 			what, _, _ := strings.Cut(v.Reason, ":")
 			r.Kind, r.Code = channels.Rejected.String(), what
+			if what == reasonGone {
+				r.Kind = channels.EndpointGone.String()
+			}
 		}
-		t.consequences(e, r, o.Err)
+		t.consequences(e, r, o)
+		t.tellFailed(b, e.ID, r, o)
 		return t.move(b, e.ID, r, cmdFail)
 	}
 }
@@ -353,7 +368,8 @@ func (t *Topics) addAttempt(b *queue.Batch, e channels.Entry, r *deliveryRecord,
 
 // consequences acts on what the provider said of the endpoint or recipient.
 // They are not part of the batch (they live in the registry) and repeat safely.
-func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, err *channels.Error) {
+func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, o channels.Outcome) {
+	err := o.Err
 	if err == nil {
 		return
 	}
@@ -361,17 +377,23 @@ func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, err *channels
 	if loadErr != nil {
 		return
 	}
-	s, v := t.subscriptionFor(l, r)
+	s, v := t.stored(l, r)
 	if v.Action != channels.Send {
 		return
 	}
+	_, _, _, device := platformPath(s.Protocol, s.Endpoint)
 	var failed error
 	switch err.Kind {
 	case channels.EndpointGone:
-		if !s.ID.IsZero() {
+		if device {
+			failed = t.disableDevice(context.Background(), &l.Publish, s.Endpoint, o.Endpoint, err)
+		} else if !s.ID.IsZero() {
 			failed = t.disable(context.Background(), l.Owner, l.Topic, s.ID, err)
 		}
 	case channels.RecipientBlocked:
+		if device {
+			s.Endpoint = o.Endpoint
+		}
 		_, failed = t.Suppress(context.Background(), l.Owner, Suppression{Protocol: s.Protocol, Endpoint: s.Endpoint, Reason: err.Provider + " " + err.Code})
 	}
 	if failed != nil {

@@ -18,6 +18,9 @@ func (t *Topics) resolve(o Owner, to Target, field string) (Target, channels.End
 	if to.Protocol == SQS && to.Account == "" && !strings.Contains(to.Endpoint, "://") {
 		return t.resolveQueue(o, to, field)
 	}
+	if _, _, _, ok := platformPath(to.Protocol, to.Endpoint); ok {
+		return t.resolvePlatform(o, to, field)
+	}
 	if to.Account == "" {
 		to.Account = t.Accounts.Default(accountProtocol(to.Protocol))
 	}

@@ -29,10 +29,11 @@ const (
 	// DeliveryFailed: a delivery became a dead letter. A publish has about ten of
 	// these at most; the ledger of its completion counts them all.
 	DeliveryFailed = "delivery.failed"
-	// EndpointDisabled: a provider said that a subscription's endpoint is gone.
+	// EndpointDisabled: a provider said that a subscription's endpoint is gone, or
+	// a platform endpoint's token: then the event names it by its Path.
 	EndpointDisabled = "endpoint.disabled"
 	// SuppressionAdded: an endpoint must not be contacted any more. It is the one
-	// event that names an endpoint.
+	// event that names an address.
 	SuppressionAdded = "suppression.added"
 	// AccountPaused and AccountResumed: a provider's account stopped working
 	// (state paused or faulted) or works again. They go to the topic of
@@ -101,23 +102,28 @@ func (t *Topics) listened(o Owner) bool {
 }
 
 // emit adds the publish of an event to a batch of a data shard, if anybody
-// listens. The expander finds its audience.
+// listens.
 func (t *Topics) emit(b *queue.Batch, shard int, o Owner, e Event) {
 	if !t.listened(o) {
 		return
 	}
-	now := t.store.Now().UTC()
 	if e.Time.IsZero() {
-		e.Time = now
+		e.Time = t.store.Now().UTC()
 	}
 	text, _ := json.Marshal(e) // strings, numbers and a time: cannot fail
-	p := Publish{
-		ID: t.store.NewID(shard), Owner: o, Topic: EventsTopic, Lane: channels.Transactional, Phase: Expanding,
-		Created: now, Audience: t.store.NewID(0), Next: 1,
-	}
-	put(b, contentKey(p.ID), content{
+	t.tell(b, shard, o, EventsTopic, content{
 		Message: string(text), Attributes: map[string]channels.Attribute{"event": {Type: "String", Value: e.Event}},
 	})
+}
+
+// tell adds a publish of the gateway's own to a batch of a data shard. The
+// expander finds its audience.
+func (t *Topics) tell(b *queue.Batch, shard int, o Owner, topic string, c content) {
+	p := Publish{
+		ID: t.store.NewID(shard), Owner: o, Topic: topic, Lane: channels.Transactional, Phase: Expanding,
+		Created: t.store.Now().UTC(), Audience: t.store.NewID(0), Next: 1, Notice: true,
+	}
+	put(b, contentKey(p.ID), c)
 	put(b, publishKey(p.ID), p)
 	b.Put(openKey(p.ID), []byte{})
 	b.Send(expandQueue, queue.Message{ID: p.ID, Group: p.ID.Hex()})
@@ -176,6 +182,8 @@ func (t *Topics) AccountChanged(s channels.AccountState) {
 type noted struct {
 	Owner Owner `json:"owner"`
 	Event Event `json:"event"`
+	// Notice, if it has a topic, is published instead of an event.
+	Notice Notice `json:"notice,omitzero"`
 }
 
 // notes are the gateway's own, so its own account and region are in front.
@@ -185,8 +193,12 @@ var notes = []byte("fanfare/local/v/")
 func (t *Topics) note(b *queue.Batch, o Owner, e Event) {
 	if t.listened(o) {
 		e.Time = t.store.Now().UTC()
-		put(b, append(notes[:len(notes):len(notes)], t.store.NewID(0).Hex()...), noted{Owner: o, Event: e})
+		put(b, t.newNoteKey(), noted{Owner: o, Event: e})
 	}
+}
+
+func (t *Topics) newNoteKey() []byte {
+	return append(notes[:len(notes):len(notes)], t.store.NewID(0).Hex()...)
 }
 
 // publishNotes publishes what note left, as it comes.
@@ -217,7 +229,11 @@ func (t *Topics) publishSomeNotes(ctx context.Context) (more bool, err error) {
 		if bad = json.Unmarshal(r.Value, &n); bad != nil {
 			return false
 		}
-		t.emit(events, shard, n.Owner, n.Event)
+		if n.Notice.Topic != "" {
+			t.tell(events, shard, n.Owner, n.Notice.Topic, content{Subject: n.Notice.Subject, Message: n.Notice.Message})
+		} else {
+			t.emit(events, shard, n.Owner, n.Event)
+		}
 		done.Remove(append([]byte(nil), r.Key...))
 		return done.Len() < 100
 	})

@@ -67,9 +67,10 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 	r.Reason = ""
 	e := channels.Entry{Received: queue.Received{Message: queue.Message{ID: ev.Delivery}}, Account: r.Account}
 	if ev.State == Failed && ev.Err != nil {
-		t.addAttempt(b, e, &r, channels.Outcome{Try: ev.Try, Err: ev.Err})
+		o := channels.Outcome{Try: ev.Try, Err: ev.Err}
+		t.addAttempt(b, e, &r, o)
 		r.Reason = "reported by the provider"
-		t.consequences(e, &r, ev.Err)
+		t.consequences(e, &r, o)
 		if t.again(&r, ev.Err) {
 			return true, t.resend(ctx, b, ev.Delivery, &r, max(ev.Err.Wait, ev.Err.RetryAfter, time.Second))
 		}

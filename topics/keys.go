@@ -45,6 +45,10 @@ import (
 //	n/id32                           topic of a subscription id
 //	m/NAME/version, m/NAME           template version, latest version
 //	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
+//	pa/PLATFORM/NAME                 platform application, with its credentials
+//	pe/id32/id32                     platform endpoint, by its application
+//	pt/id32/hash                     platform endpoint id of an application's token (unique)
+//	g/id32                           platform application that needs an account (of the gateway itself)
 //	v/id32                           event not yet published (of the gateway itself)
 //	q/NAME                           when a queue was deleted (gateway/sqs)
 //	k/unsubscribe                    key of unsubscribe links (gateway/callback; the default owner's)

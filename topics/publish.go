@@ -268,6 +268,9 @@ func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
 	if to.Account == localQueue {
 		return channels.Endpoint{Address: to.Endpoint, Group: to.Endpoint}, nil
 	}
+	if _, _, _, ok := platformPath(to.Protocol, to.Endpoint); ok {
+		return channels.Endpoint{Address: to.Endpoint, Group: to.Account}, nil
+	}
 	return t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
 }
 
@@ -324,23 +327,46 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	id := p.ID.WithOrdinal(p.Next)
 	p.Next++
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
-	if r.local() {
-		if _, err := t.store.Queue(s.Endpoint); err != nil {
-			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), "no_queue", t.store.Now().UTC()
-			t.addCause(b, &r, id)
-			if p.failed++; p.failed <= eventsOfFailures {
-				t.emitFailed(b, p, id, &r)
-			}
-		} else {
-			r.State = Delivered
-			t.intoQueue(b, p, c, s, id)
+	switch gone := t.gone(p.Owner, &s); {
+	case gone != "":
+		r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), gone, t.store.Now().UTC()
+		t.addCause(b, &r, id)
+		if p.failed++; p.failed <= eventsOfFailures {
+			t.emitFailed(b, p, id, &r)
 		}
-		t.count(b, r, p)
-	} else {
+	case r.local():
+		r.State = Delivered
+		t.intoQueue(b, p, c, s, id)
+	default:
 		b.Send(channels.QueueName(s.Account, p.Lane), queue.Message{ID: id, Group: s.Group})
+	}
+	if r.State != Queued {
+		t.count(b, r, p)
 	}
 	put(b, deliveryKey(id), r)
 	b.Add(ledgerKey(id, r.State), 1)
+}
+
+// gone says why nothing can ever take a subscription's deliveries; "" if
+// something can: its queue of this gateway, its account.
+func (t *Topics) gone(o Owner, s *Subscription) string {
+	if s.Protocol == SQS && s.Account == localQueue {
+		if _, err := t.store.Queue(s.Endpoint); err != nil {
+			return "no_queue"
+		}
+		return ""
+	}
+	platform, name, _, ok := platformPath(s.Protocol, s.Endpoint)
+	if !ok {
+		return ""
+	}
+	if _, ok := t.Accounts.Account(s.Account); ok {
+		return "" // more is known at hand-off
+	}
+	if _, err := t.PlatformApplication(o, platform, name); errors.Is(err, ErrNotFound) {
+		return reasonGone
+	}
+	return ""
 }
 
 // intoQueue sends the message itself to a queue of this gateway.

@@ -99,6 +99,9 @@ type Options struct {
 	// AuditEvery is the least pause between two rounds of the auditor; default
 	// 10 s. A long round is followed by a longer one.
 	AuditEvery time.Duration
+	// PlatformEvents words an event of a platform endpoint for the application's
+	// owner; nil: for nobody.
+	PlatformEvents func(o Owner, app *PlatformApplication, e PlatformEvent) Notice
 	// Faces give machines the form of the face that made their subscription.
 	Faces map[string]Face
 	// Guard is the recipient guard; nil lets everybody through.

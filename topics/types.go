@@ -182,6 +182,10 @@ type Publish struct {
 	// Next is the ordinal of the next delivery.
 	Next uint32 `json:"next"`
 
+	// Notice: the gateway tells of deliveries by it. What becomes of it is not told
+	// in turn.
+	Notice bool `json:"notice,omitempty"`
+
 	failed int // of the deliveries added by the batch being made
 	// Key is the record of its Idempotency-Key, if it came with one.
 	Key []byte `json:"key,omitempty"`

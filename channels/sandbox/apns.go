@@ -42,6 +42,7 @@ type APNs struct {
 	core    *core
 	key     *ecdsa.PublicKey
 	revoked atomic.Bool
+	any     atomic.Bool                // whatever is named is a device
 	good    atomic.Pointer[apnsToken] // the last one: checking a signature takes longer than all else
 	close   func() error
 }
@@ -134,6 +135,10 @@ func pkcs8PEM(key any) ([]byte, error) {
 
 // Close ends the listener.
 func (f *APNs) Close() error { return f.close() }
+
+// AnyDevice makes whatever is named a device, hexadecimal digits or not, but for
+// zeros only.
+func (f *APNs) AnyDevice() { f.any.Store(true) }
 
 // Revoke makes the service refuse the key's tokens with InvalidProviderToken,
 // as when it was revoked in the developer account.

@@ -86,7 +86,7 @@ func (f *APNs) check(p *apnsPush) (reason string) {
 			return "DuplicateHeaders"
 		}
 	}
-	for _, step := range []func(*apnsPush) string{f.checkSignIn, f.checkTopic, checkHeaders, checkPayload, checkDevice} {
+	for _, step := range []func(*apnsPush) string{f.checkSignIn, f.checkTopic, checkHeaders, checkPayload, f.checkDevice} {
 		if reason := step(p); reason != "" {
 			return reason
 		}
@@ -157,12 +157,12 @@ func checkPayload(p *apnsPush) string {
 
 var deviceForm = regexp.MustCompile(`^([0-9a-fA-F]{2}){32,100}$`)
 
-func checkDevice(p *apnsPush) string {
+func (f *APNs) checkDevice(p *apnsPush) string {
 	device := p.item.Recipient
 	switch {
 	case device == "":
 		return "MissingDeviceToken"
-	case !deviceForm.MatchString(device), strings.Trim(device, "0") == "":
+	case strings.Trim(device, "0") == "", !deviceForm.MatchString(device) && !f.any.Load():
 		return "BadDeviceToken"
 	}
 	return ""

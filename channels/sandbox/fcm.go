@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type FCM struct {
 
 	core  *core
 	close func() error
+	any   atomic.Bool // whatever is named is a device
 
 	mu   sync.Mutex
 	life time.Duration
@@ -70,6 +72,9 @@ func startFCM(c *core) (*FCM, error) {
 
 // Close ends the listener.
 func (f *FCM) Close() error { return f.close() }
+
+// AnyToken makes every text a registration token.
+func (f *FCM) AnyToken() { f.any.Store(true) }
 
 // firstKey is the first key of every account in this process: making one takes
 // a quarter of a second, and a sandbox is started for many a test.

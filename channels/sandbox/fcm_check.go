@@ -26,8 +26,8 @@ var fcmNames = map[string]string{
 	"message.webpush": "headers data notification fcm_options",
 }
 
-// checkFCM checks a message as FCM does; a zero fcmError is good.
-func checkFCM(in fcmRequest) fcmError {
+// checkMessage checks a message as FCM does; a zero fcmError is good.
+func (f *FCM) checkMessage(in fcmRequest) fcmError {
 	for _, place := range fcmPlaces {
 		if e := checkNames(in.all, place); e.Status != 0 {
 			return e
@@ -51,7 +51,7 @@ func checkFCM(in fcmRequest) fcmError {
 		return badField("message", "Recipient of the message is not set.")
 	case targets > 1:
 		return badField("message", "Invalid value at 'message' (oneof), oneof field 'target' is already set.")
-	case !isText || len(token) > 4096 || !fcmTokenForm.MatchString(token):
+	case !isText || len(token) > 4096 || !f.any.Load() && !fcmTokenForm.MatchString(token):
 		return badField("message.token", "Invalid registration token")
 	}
 	if e := checkAndroid(m); e.Status != 0 {

@@ -71,7 +71,7 @@ func (f *FCM) checkSend(r *http.Request, in fcmRequest, parsed bool, err error) 
 	case media != "application/json" || !parsed:
 		return newFCMError("INVALID_ARGUMENT", "Invalid JSON payload received.").plain()
 	}
-	return checkFCM(in)
+	return f.checkMessage(in)
 }
 
 // play answers a good request by its script.

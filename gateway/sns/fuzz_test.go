@@ -31,6 +31,9 @@ func FuzzActions(f *testing.F) {
 		"Action=Publish&Message=x&PhoneNumber=%2B15005550006&MessageAttributes.entry.1.Name=a&MessageAttributes.entry.1.Value.DataType=Number&MessageAttributes.entry.1.Value.StringValue=1",
 		"Action=PublishBatch&TopicArn=" + arn + "&PublishBatchRequestEntries.member.1.Id=a&PublishBatchRequestEntries.member.1.Message=x",
 		"Action=AddPermission&Label=a&AWSAccountId.member.1=1&ActionName.member.1=Publish&TopicArn=" + arn,
+		"Action=CreatePlatformApplication&Name=a&Platform=GCM&Attributes.entry.1.key=PlatformCredential&Attributes.entry.1.value=x",
+		"Action=CreatePlatformEndpoint&Token=t&PlatformApplicationArn=arn:aws:sns:us-east-1:000000000000:app/GCM/a",
+		"Action=SetEndpointAttributes&EndpointArn=arn:aws:sns:us-east-1:000000000000:endpoint/GCM/a/0199e0a0-0000-8000-8000-000000000001&Attributes.entry.1.key=Token&Attributes.entry.1.value=x",
 		"Action=ListTopics&NextToken=YQ", "Action=ListSubscriptions&NextToken=YS9i", "Action=ListPhoneNumbersOptedOut&nextToken=YQ",
 	} {
 		f.Add(form)
@@ -56,7 +59,7 @@ func fuzzed(f *testing.F) http.Handler {
 	_, err = all.CreateTopic(f.Context(), owner, topics.Topic{Name: "alerts"})
 	require.NoError(f, err)
 	return awswire.New(awswire.Options{
-		Services: []awswire.Service{sns.Service(sns.Options{Topics: all, Store: store, Form: fuzzedForm(f, store, all)})},
+		Services: []awswire.Service{sns.Service(sns.Options{Topics: all, Store: store, Form: fuzzedForm(f, store, all), Applications: &applications{pool, &provider{}}})},
 		Verifier: awswire.Verifier{Open: true, Account: owner.Account, Region: region},
 	})
 }
@@ -207,7 +210,8 @@ func FuzzFirebasePayload(f *testing.F) {
 	store, err := queue.Open("store", queue.Options{FS: vfs.NewMem()})
 	require.NoError(f, err)
 	f.Cleanup(func() { require.NoError(f, store.Close()) })
-	all, err := topics.New(f.Context(), topics.Options{Store: store, Accounts: channels.NewPool(channels.PoolOptions{Store: store})})
+	pool := channels.NewPool(channels.PoolOptions{Store: store})
+	all, err := topics.New(f.Context(), topics.Options{Store: store, Accounts: pool})
 	require.NoError(f, err)
 	form := fuzzedForm(f, store, all)
 	now := time.Now()

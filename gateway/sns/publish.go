@@ -116,15 +116,28 @@ func (s *service) target(r *awswire.Request, in *publishIn) (topics.Request, err
 	case in.PhoneNumber != "" || parameter == "TopicArn" && in.TargetArn != "":
 		return req, invalid(parameter + " Reason: Only one of TopicArn, TargetArn and PhoneNumber may be given")
 	case parameter == "TargetArn" && strings.Contains(arn, ":endpoint/"):
-		account, token, err := s.platformEndpoint(req.Owner, arn)
-		if err != nil {
-			return req, invalid("TargetArn Reason: No endpoint found for the target arn specified")
-		}
-		req.To = &topics.Target{Protocol: topics.Application, Account: account, Endpoint: token}
-		return req, nil
+		return s.device(r, req, arn)
 	}
 	o, name, err := s.topicName(r, parameter, arn)
 	req.Owner, req.Topic = o, name
+	return req, err
+}
+
+// device makes a request one to a platform endpoint.
+func (s *service) device(r *awswire.Request, req topics.Request, arn string) (topics.Request, error) {
+	const parameter = "TargetArn"
+	path, o, err := s.pushARN(r, parameter, arn)
+	if err != nil {
+		return req, err
+	}
+	to, err := s.pushTarget(o, path)
+	if err == nil {
+		err = s.publishable(o, to)
+	}
+	if errors.Is(err, errNoEndpoint) || errors.Is(err, topics.ErrNotFound) {
+		err = invalid(parameter + " Reason: No endpoint found for the target arn specified")
+	}
+	req.Owner, req.To = o, &to
 	return req, err
 }
 

@@ -32,8 +32,11 @@ type Options struct {
 	// Region is the AWS region whose topics are those of the native API; default
 	// us-east-1.
 	Region string
+	// Applications delivers for platform applications. Required.
+	Applications Applications
 	// Lax lets every account use every other's topics, for test suites; else
-	// that is AuthorizationError.
+	// that is AuthorizationError. Platform applications need no credentials then,
+	// and device tokens no form.
 	Lax    bool
 	Logger *slog.Logger // default discards
 }
@@ -84,6 +87,17 @@ func (s *service) actions() map[string]awswire.Action {
 		"ListSubscriptionsByTopic":  awswire.Do(s.listSubscriptionsByTopic),
 		"GetSubscriptionAttributes": awswire.Do(s.getSubscriptionAttributes),
 		"SetSubscriptionAttributes": awswire.Do(s.setSubscriptionAttributes),
+
+		"CreatePlatformApplication":          awswire.Do(s.createApplication),
+		"DeletePlatformApplication":          awswire.Do(s.deleteApplication),
+		"ListPlatformApplications":           awswire.Do(s.listApplications),
+		"GetPlatformApplicationAttributes":   awswire.Do(s.getApplication),
+		"SetPlatformApplicationAttributes":   awswire.Do(s.setApplication),
+		"CreatePlatformEndpoint":             awswire.Do(s.createEndpoint),
+		"DeleteEndpoint":                     awswire.Do(s.deleteEndpoint),
+		"ListEndpointsByPlatformApplication": awswire.Do(s.listEndpoints),
+		"GetEndpointAttributes":              awswire.Do(s.getEndpoint),
+		"SetEndpointAttributes":              awswire.Do(s.setEndpoint),
 
 		"SetSMSAttributes":             awswire.Do(s.setSMSAttributes),
 		"GetSMSAttributes":             awswire.Do(s.getSMSAttributes),

@@ -105,7 +105,7 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	form := sns.NewForm(sns.FormOptions{
 		URL: b.url, Signer: keys, Store: store, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
 	})
-	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}})
+	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}, PlatformEvents: form.PlatformEvents})
 	require.NoError(t, err)
 	pool.SetDesk(b.topics)
 	for provides, protocol := range map[string]string{
@@ -117,7 +117,7 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 			Name: provides + "/main", Protocol: protocol, Provider: provides, Channel: b.sent[provides], Idempotent: true,
 		}))
 	}
-	o := sns.Options{Topics: b.topics, Store: store, Form: form}
+	o := sns.Options{Topics: b.topics, Store: store, Form: form, Applications: &applications{pool, b.sent[topics.Application]}}
 	for _, f := range change {
 		f(&o)
 	}
@@ -154,6 +154,24 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 		}),
 	})
 	return b
+}
+
+// applications has platform applications push by a provider that remembers.
+type applications struct {
+	pool *channels.Pool
+	by   *provider
+}
+
+func (a *applications) Check(_ topics.Owner, app topics.PlatformApplication) error {
+	if app.Credential == "bad" {
+		return errors.New("must not be bad")
+	}
+	return nil
+}
+
+func (a *applications) Apply(ctx context.Context, o topics.Owner, platform, name string) error {
+	ref := topics.ApplicationRef{Owner: o, Platform: platform, Name: name}
+	return a.pool.Put(ctx, channels.AccountOptions{Name: ref.Account(), Protocol: topics.Platform, Provider: "apns", Channel: a.by})
 }
 
 // topic makes a topic and gives its ARN.

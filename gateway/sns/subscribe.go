@@ -94,7 +94,7 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 	return &subscriptionOut{s.subscriptionARN(o, made.Topic, made.ID)}, nil
 }
 
-func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topics.Subscription, error) {
+func (s *service) newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topics.Subscription, error) {
 	sub := topics.Subscription{
 		Topic: topic.Name, Protocol: in.Protocol, Endpoint: in.Endpoint, Face: Face, Token: newToken(),
 		Attributes: map[string]string{keptEndpoint: in.Endpoint, keptProtocol: in.Protocol, keptAuthenticated: "true"},
@@ -111,13 +111,14 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 		sub.Endpoint = strings.NewReplacer("-", "", ".", "", "/", "").Replace(in.Endpoint)
 	case topics.SQS:
 		parts := strings.Split(in.Endpoint, ":") // it is an ARN, as checked
-		parts[3] = n.in(parts[4], parts[3]).Region
+		parts[3] = s.in(parts[4], parts[3]).Region
 		sub.Endpoint = strings.Join(parts, ":")
 	case topics.Application:
-		var err error
-		if sub.Account, sub.Endpoint, err = n.platformEndpoint(o, in.Endpoint); err != nil {
+		to, err := s.deviceOf(o, in.Endpoint)
+		if err != nil {
 			return sub, err
 		}
+		sub.Account, sub.Endpoint = to.Account, to.Endpoint
 	}
 	switch sub.Protocol {
 	case topics.HTTP, topics.HTTPS, topics.Email:
@@ -189,20 +190,17 @@ func takeLogin(sub *topics.Subscription) {
 	sub.Attributes[keptLogin] = "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 }
 
-// platformEndpoint is the one place where the ARN of a platform endpoint
-// becomes the account that pushes and the device's token:
-// arn:aws:sns:REGION:ACCOUNT:endpoint/PROVIDER/NAME/TOKEN is TOKEN of the
-// configured account PROVIDER/NAME.
-func (n names) platformEndpoint(o topics.Owner, arn string) (account, token string, err error) {
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "sns" || parts[3] != n.region(o) || parts[4] != o.Account {
-		return "", "", invalid("Application endpoint arn invalid:" + arn)
+// deviceOf is what the ARN of a platform endpoint stands for in a subscription.
+func (s *service) deviceOf(o topics.Owner, arn string) (topics.Target, error) {
+	path, ok := strings.CutPrefix(arn, s.topicARN(o, ""))
+	if !ok || !strings.HasPrefix(path, "endpoint/") {
+		return topics.Target{}, invalid("Application endpoint arn invalid:" + arn)
 	}
-	path := strings.SplitN(parts[5], "/", 4)
-	if len(path) != 4 || path[0] != "endpoint" {
-		return "", "", invalid("Application endpoint arn invalid:" + arn)
+	to, err := s.pushTarget(o, path)
+	if errors.Is(err, errNoEndpoint) {
+		err = invalid("Endpoint Reason: Endpoint does not exist for endpoint arn" + arn)
 	}
-	return strings.ToLower(path[1]) + "/" + path[2], path[3], nil
+	return to, err
 }
 
 // newToken is the secret of a subscription's links.
