@@ -314,8 +314,9 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
 	if r.local() {
 		if _, err := t.store.Queue(s.Endpoint); err != nil {
-			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), "no_queue", t.store.Now().UTC()
+			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), noQueue, t.store.Now().UTC()
 			t.addCause(b, &r, id)
+			t.bury(b, &loaded{Publish: *p, content: *c}, s, id, &r)
 			if p.failed++; p.failed <= eventsOfFailures {
 				t.emitFailed(b, p, id, &r)
 			}

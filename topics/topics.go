@@ -100,6 +100,9 @@ type Options struct {
 	AuditEvery time.Duration
 	// Faces give machines the form of the face that made their subscription.
 	Faces map[string]Face
+	// DeliveryPolicies say, by face, how the deliveries of a subscription go, as
+	// it and its topic stand; without one it is Subscription.Retry that counts.
+	DeliveryPolicies map[string]func(*Topic, *Subscription) DeliveryPolicy
 	// Guard is the recipient guard; nil lets everybody through.
 	Guard func(protocol, endpoint string) (redirect string, ok bool)
 	// CallbackURL and UnsubscribeURL make the links a delivery carries; nil: none.
@@ -118,6 +121,7 @@ type Topics struct {
 	cache     publishCache
 	templates templateCache
 	policies  policies
+	paces     paces
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time

@@ -77,7 +77,8 @@ func open(t *testing.T, fs vfs.FS) *bench {
 	b.pool = channels.NewPool(channels.PoolOptions{
 		Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }, Changed: func(s channels.AccountState) { b.AccountChanged(s) },
 	})
-	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour})
+	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour,
+		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{"paced": pacedPolicy}})
 	require.NoError(t, err)
 	b.pool.SetDesk(b.Topics)
 	for _, a := range []channels.AccountOptions{
