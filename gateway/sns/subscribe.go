@@ -85,7 +85,7 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 	return &subscriptionOut{s.subscriptionARN(o, made.Topic, made.ID)}, nil
 }
 
-func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topics.Subscription, error) {
+func (s *service) newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topics.Subscription, error) {
 	sub := topics.Subscription{
 		Topic: topic.Name, Protocol: in.Protocol, Endpoint: in.Endpoint, Face: Face, Token: newToken(),
 		Attributes: map[string]string{keptEndpoint: in.Endpoint, keptProtocol: in.Protocol, keptAuthenticated: "true"},
@@ -98,11 +98,11 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 		sub.Protocol = topics.Email
 	case topics.SQS:
 		parts := strings.Split(in.Endpoint, ":") // it is an ARN, as checked
-		parts[3] = n.in(parts[4], parts[3]).Region
+		parts[3] = s.in(parts[4], parts[3]).Region
 		sub.Endpoint = strings.Join(parts, ":")
 	case topics.Application:
 		var err error
-		if sub.Account, sub.Endpoint, err = n.platformEndpoint(o, in.Endpoint); err != nil {
+		if sub.Account, sub.Endpoint, err = s.platformEndpoint(o, in.Endpoint); err != nil {
 			return sub, err
 		}
 	}
@@ -112,7 +112,7 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 	}
 	const reason = "Invalid parameter: Attributes Reason: "
 	for name, value := range in.Attributes {
-		if why := setSubscriptionAttribute(&sub, name, value); why != nil {
+		if why := s.setSubscriptionAttribute(o, &sub, name, value); why != nil {
 			return sub, why.behind(reason)
 		}
 	}
