@@ -106,16 +106,21 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 	case errors.Is(err, ErrNotFound):
 		err = nil
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
-		w.some = true
-		w.b.Expect(unique, 0)
-		put(&w.b, unique, s.ID)
-		put(&w.b, subscriptionTopicKey(w.owner, s.ID), s.Topic)
-		put(&w.b, subscriptionKey(w.owner, s.Topic, s.ID), s)
+		w.write(unique, s)
 	}
 	if err == nil && w.added != nil {
 		w.added[string(unique)] = s
 	}
 	return s, err
+}
+
+// write adds the records of a subscription whose endpoint has none.
+func (w *subscribing) write(unique []byte, s Subscription) {
+	w.some = true
+	w.b.Expect(unique, 0)
+	put(&w.b, unique, s.ID)
+	put(&w.b, subscriptionTopicKey(w.owner, s.ID), s.Topic)
+	put(&w.b, subscriptionKey(w.owner, s.Topic, s.ID), s)
 }
 
 // again is the subscription an endpoint has; one that was disabled is enabled.

@@ -55,7 +55,7 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	if err != nil {
 		return nil, err
 	}
-	err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
+	sub, err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
 		attributes[keptAuthenticated] = boolText(!unsigned(r))
 		if in.AuthenticateOnUnsubscribe == "true" && !unsigned(r) {
 			attributes[keptLocked] = "true"
@@ -64,9 +64,10 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	return &subscriptionOut{s.subscriptionARN(o, sub.Topic, sub.ID)}, err
 }
 
-// confirmed confirms a subscription that waits for it.
-func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.ID, note func(attributes map[string]string)) error {
-	_, err := t.ChangeSubscription(ctx, o, id, func(sub *topics.Subscription) error {
+// confirmed confirms a subscription that waits for it, or that was ended and is
+// wanted back.
+func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.ID, note func(attributes map[string]string)) (topics.Subscription, error) {
+	sub, err := t.ChangeSubscription(ctx, o, id, func(sub *topics.Subscription) error {
 		if sub.Pending {
 			sub.Pending = false
 			note(sub.Attributes)
@@ -74,12 +75,16 @@ func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.I
 		return nil
 	})
 	if errors.Is(err, topics.ErrNotFound) {
-		return invalid("Token")
+		sub, err = t.Reactivate(ctx, o, id)
 	}
-	return err
+	if errors.Is(err, topics.ErrNotFound) {
+		err = invalid("Token")
+	}
+	return sub, err
 }
 
-// pending finds the subscription a token is for.
+// pending finds the subscription a token is for. One that was ended counts as
+// waiting for its confirmation since then.
 func (s *Options) pending(o topics.Owner, topic, token string) (topics.Subscription, error) {
 	if len(token) <= idLength {
 		return topics.Subscription{}, invalid("Token")
@@ -89,6 +94,11 @@ func (s *Options) pending(o topics.Owner, topic, token string) (topics.Subscript
 		return topics.Subscription{}, invalid("Token")
 	}
 	sub, err := s.Topics.Subscription(o, id)
+	if errors.Is(err, topics.ErrNotFound) {
+		var d topics.Deactivated
+		d, err = s.Topics.Deactivated(o, id)
+		sub, sub.Pending, sub.Created = d.Subscription, true, d.At
+	}
 	switch {
 	case errors.Is(err, topics.ErrNotFound):
 		return sub, invalid("Token")
@@ -121,26 +131,52 @@ func (s *service) askToConfirm(ctx context.Context, o topics.Owner, sub topics.S
 // confirmation is the SubscriptionConfirmation of an http(s) endpoint.
 // https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
 func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.Time) topics.Override {
+	return f.withToken(o, sub, envelope{
+		Type: confirmation, Timestamp: timestamp(now),
+		Message: "You have chosen to subscribe to the topic " + f.topicARN(o, sub.Topic) + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
+	})
+}
+
+// unsubscribeConfirmation is the UnsubscribeConfirmation of an http(s) endpoint.
+// https://docs.aws.amazon.com/sns/latest/dg/http-unsubscribe-confirmation-json.html
+func (f *Form) unsubscribeConfirmation(o topics.Owner, sub *topics.Subscription, at time.Time) topics.Override {
+	arn := f.subscriptionARN(o, sub.Topic, sub.ID)
+	out := f.withToken(o, sub, envelope{
+		Type: unsubscribed, Timestamp: timestamp(at),
+		Message: "You have chosen to deactivate subscription " + arn + ".\nTo cancel this operation and restore the subscription, visit the SubscribeURL included in this message.",
+	})
+	out.Headers[headerSubscription] = arn
+	return out
+}
+
+// withToken is an envelope with the token of a subscription and the link that
+// confirms it.
+func (f *Form) withToken(o topics.Owner, sub *topics.Subscription, e envelope) topics.Override {
 	arn := f.topicARN(o, sub.Topic)
-	e := envelope{
-		Type: confirmation, MessageID: uuid(), Token: confirmToken(sub), TopicArn: arn, Timestamp: timestamp(now),
-		Message: "You have chosen to subscribe to the topic " + arn + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
-	}
+	e.MessageID, e.Token, e.TopicArn = uuid(), confirmToken(sub), arn
 	e.SubscribeURL = f.link(url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {arn}, "Token": {e.Token}})
 	return topics.Override{
 		Payload: f.render(e, o, sub.Topic), ContentType: textPlain,
-		Headers: map[string]string{headerType: confirmation, headerID: e.MessageID, headerTopic: arn},
+		Headers: map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: arn},
 	}
 }
 
 // confirmMail asks a person. The link leads to a page, because programs that
 // look at mail open every link.
 func (f *Form) confirmMail(o topics.Owner, sub *topics.Subscription) (subject, text string) {
-	arn := f.topicARN(o, sub.Topic)
-	link := f.URL + PagePath + "?" + url.Values{"TopicArn": {arn}, "Token": {confirmToken(sub)}}.Encode()
-	return "Subscription confirmation", "You have chosen to subscribe to the topic:\n" + arn +
-		"\n\nTo confirm this subscription, open this link and press the button there:\n" + link +
+	return "Subscription confirmation", "You have chosen to subscribe to the topic:\n" + f.topicARN(o, sub.Topic) +
+		"\n\nTo confirm this subscription, open this link and press the button there:\n" + f.pageLink(o, sub) +
 		"\n\nIf this was not you, do nothing: you will get no more mail.\n"
+}
+
+// unsubscribedMail tells a person that a link ended its subscription.
+func (f *Form) unsubscribedMail(o topics.Owner, sub *topics.Subscription) (subject, text string) {
+	return "Unsubscribe confirmation", "You get no more mail from the topic:\n" + f.topicARN(o, sub.Topic) +
+		"\n\nIf that is not what you wanted, open this link and press the button there:\n" + f.pageLink(o, sub) + "\n"
+}
+
+func (f *Form) pageLink(o topics.Owner, sub *topics.Subscription) string {
+	return f.URL + PagePath + "?" + url.Values{"TopicArn": {f.topicARN(o, sub.Topic)}, "Token": {confirmToken(sub)}}.Encode()
 }
 
 // uuid is a random one: a confirmation has an id before it is published.

@@ -72,6 +72,7 @@ type envelopedAttribute struct{ Type, Value string }
 const (
 	notification = "Notification"
 	confirmation = "SubscriptionConfirmation"
+	unsubscribed = "UnsubscribeConfirmation"
 )
 
 // canonical is what is signed: names and values in the order of the names.

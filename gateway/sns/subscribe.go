@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -106,10 +105,7 @@ func (s *service) newSubscription(o topics.Owner, topic *topics.Topic, in *subsc
 			return sub, err
 		}
 	}
-	switch sub.Protocol {
-	case topics.HTTP, topics.HTTPS, topics.Email:
-		sub.Pending = true
-	}
+	sub.Pending = confirms(sub.Protocol)
 	const reason = "Invalid parameter: Attributes Reason: "
 	for name, value := range in.Attributes {
 		if why := s.setSubscriptionAttribute(o, &sub, name, value); why != nil {
@@ -194,40 +190,6 @@ func boolText(b bool) string {
 		return "true"
 	}
 	return "false"
-}
-
-type unsubscribeIn struct {
-	SubscriptionArn string `json:"SubscriptionArn"`
-	// Token is in UnsubscribeURL, which nobody signs.
-	Token string `json:"Token"`
-}
-
-// unsubscribe succeeds for a subscription that is not there, too. Somebody
-// unsigned needs the token of UnsubscribeURL, unless the one who confirmed
-// wanted every unsubscribing signed.
-func (s *service) unsubscribe(ctx context.Context, r *awswire.Request, in *unsubscribeIn) (*nothing, error) {
-	o, id, err := s.subscriptionID(r, in.SubscriptionArn)
-	if errors.Is(err, errNoSubscription) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	sub, err := s.Topics.Subscription(o, id)
-	if errors.Is(err, topics.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if unsigned(r) && (sub.Attributes[keptLocked] == "true" || !s.Lax && !sameSecret(in.Token, sub.Token)) {
-		return nil, fault("AuthorizationError", http.StatusForbidden, "User: anonymous is not authorized to perform: SNS:Unsubscribe on resource: "+in.SubscriptionArn)
-	}
-	err = s.Topics.Unsubscribe(ctx, o, id)
-	if errors.Is(err, topics.ErrNotFound) {
-		err = nil
-	}
-	return nil, err
 }
 
 func unsigned(r *awswire.Request) bool { return r.AccessKey == "" }
