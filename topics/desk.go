@@ -272,6 +272,7 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 	switch v.Action {
 	case channels.Done:
 		r.Reason = ""
+		t.feedbackOf(b, e.ID, r, o)
 		if o.Receipt.Delivered {
 			return t.move(b, e.ID, r, cmdDelivered)
 		}
@@ -290,6 +291,7 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 			r.Kind, r.Code = channels.Rejected.String(), what
 		}
 		t.consequences(e, r, o.Err)
+		t.feedbackOf(b, e.ID, r, o)
 		return t.move(b, e.ID, r, cmdFail)
 	}
 }

@@ -313,10 +313,12 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	p.Next++
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
 	if r.local() {
+		o := channels.Outcome{Verdict: channels.Verdict{Action: channels.Done}}
 		if _, err := t.store.Queue(s.Endpoint); err != nil {
 			r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), noQueue, t.store.Now().UTC()
 			t.addCause(b, &r, id)
 			t.bury(b, &loaded{Publish: *p, content: *c}, s, id, &r)
+			o.Verdict.Action = channels.DeadLetter
 			if p.failed++; p.failed <= eventsOfFailures {
 				t.emitFailed(b, p, id, &r)
 			}
@@ -324,6 +326,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 			r.State = Delivered
 			t.intoQueue(b, p, c, s, id)
 		}
+		t.feedback(b, p, &s, id, &r, o)
 		t.count(b, r, p)
 	} else {
 		b.Send(channels.QueueName(s.Account, p.Lane), queue.Message{ID: id, Group: s.Group})
