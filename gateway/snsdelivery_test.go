@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -126,6 +127,18 @@ func TestSNSDeadLetters(t *testing.T) {
 	s.say("hi")
 	_, err := s.sb.Await(t.Context(), sandbox.ProviderWebhook, s.hook, 2)
 	require.NoError(t, err, "failures do not end the subscription")
+}
+
+func TestSNSThrottle(t *testing.T) {
+	t.Parallel()
+	s := subscribed(t, map[string]string{"DeliveryPolicy": `{"throttlePolicy":{"maxReceivesPerSecond":10}}`})
+	for range 15 {
+		s.say("hi")
+	}
+	got, err := s.sb.Await(t.Context(), sandbox.ProviderWebhook, s.hook, 16)
+	require.NoError(t, err)
+	// The confirmation is the first. What came late to its turn may be made up for.
+	require.GreaterOrEqual(t, got[15].At.Sub(got[1].At), 1200*time.Millisecond)
 }
 
 func TestSNSTopicsPolicyHoldsForItsSubscriptions(t *testing.T) {

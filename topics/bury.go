@@ -48,26 +48,36 @@ func (t *Topics) bury(b *queue.Batch, l *loaded, s Subscription, id queue.ID, r 
 	if s.DeadLetterQueue == "" || r.Buried {
 		return
 	}
+	m := t.deadLetter(l, s, id, r)
+	_, err := t.store.Queue(s.DeadLetterQueue)
+	if err == nil && len(m.Body)+len(m.Attributes) > queue.MaxMessage {
+		err = queue.ErrInvalid
+	}
+	result := buriedInQueue
+	if err == nil {
+		r.Buried = true
+		b.Send(s.DeadLetterQueue, m)
+	} else {
+		t.log.Warn("a failed delivery cannot go to its subscription's dead-letter queue", "delivery", id, "queue", s.DeadLetterQueue, "error", err)
+		result = buriedNowhere
+	}
+	b.After(func() { t.m.buried.WithLabelValues(accountProtocol(r.Protocol), result).Inc() })
+}
+
+// deadLetter is what the queue gets: what the subscription would have got, and
+// why it did not.
+func (t *Topics) deadLetter(l *loaded, s Subscription, id queue.ID, r *deliveryRecord) queue.Message {
 	d := t.queueCopy(&l.Publish, &l.content, s, id)
-	if d.Attributes = maps.Clone(d.Attributes); d.Attributes == nil {
-		d.Attributes = map[string]channels.Attribute{}
+	attributes := maps.Clone(d.Attributes)
+	if attributes == nil {
+		attributes = map[string]channels.Attribute{}
 	}
 	code, message := cmp.Or(r.Code, r.Kind), strings.TrimPrefix(r.Kind+": "+r.Reason, ": ")
 	if r.Code == noQueue {
 		code, message = noQueueCode, noQueueMessage
 	}
 	for name, value := range map[string]string{attributeRequest: id.String(), attributeCode: code, attributeMessage: message} {
-		d.Attributes[name] = channels.Attribute{Type: "String", Value: value}
+		attributes[name] = channels.Attribute{Type: "String", Value: value}
 	}
-	m := queue.Message{Group: l.content.Group, DedupID: id.Hex(), Body: d.Content.Payload, Attributes: queueAttributes(d.Attributes)}
-	_, err := t.store.Queue(s.DeadLetterQueue)
-	if err == nil && len(m.Body)+len(m.Attributes) > queue.MaxMessage {
-		err = queue.ErrInvalid
-	}
-	if err != nil {
-		t.log.Warn("a failed delivery cannot go to its subscription's dead-letter queue", "delivery", id, "queue", s.DeadLetterQueue, "error", err)
-		return
-	}
-	r.Buried = true
-	b.Send(s.DeadLetterQueue, m)
+	return queue.Message{Group: l.content.Group, DedupID: id.Hex(), Body: d.Content.Payload, Attributes: queueAttributes(attributes)}
 }

@@ -104,6 +104,34 @@ func TestAQueueThatIsGoneIsADeadLetter(t *testing.T) {
 	require.False(t, ds[0].DeadLettered)
 }
 
+func TestADeadLetterKeepsItsGroup(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.topic("alerts")
+	fifo := func(name string) string {
+		full := topics.QueueName(owner, name)
+		_, err := b.store.CreateQueue(t.Context(), full, queue.Settings{FIFO: true})
+		require.NoError(t, err)
+		return full
+	}
+	dead := fifo("dead.fifo")
+	for _, name := range []string{"one.fifo", "two.fifo"} {
+		full := fifo(name)
+		b.mourned(topics.Subscription{Protocol: topics.SQS, Endpoint: name, DeadLetterQueue: dead})
+		require.NoError(t, b.store.DeleteQueue(t.Context(), full))
+	}
+	for _, text := range []string{"first", "second", "third"} {
+		id := b.publish(topics.Request{Topic: "alerts", Message: text, Group: "g", DedupID: text})
+		require.Equal(t, topics.Ledger{topics.Failed: 2}, b.settle(id))
+	}
+	got := b.messages(dead)
+	require.Len(t, got, 6, "one of each subscription")
+	for i, text := range []string{"first", "first", "second", "second", "third", "third"} {
+		require.Equal(t, "g", got[i].Group)
+		require.Contains(t, string(got[i].Body), text)
+	}
+}
+
 // TestAKillLosesNoDeadLetter: wherever the process dies, the failure and its
 // dead letter are there once, or neither is and the attempt is made again.
 func TestAKillLosesNoDeadLetter(t *testing.T) {
