@@ -38,12 +38,12 @@ func (t *Topics) feedback(b *queue.Batch, p *Publish, s *Subscription, id queue.
 		"topic", p.Topic, "subscription", SubscriptionName(s.ID), "publish", PublishName(id), "delivery", DeliveryName(id),
 		"protocol", s.Protocol, "attempts", max(r.Try, 1), "dwell_ms", dwell.Milliseconds(), "took_ms", o.Took.Milliseconds(),
 	}
-	level, what := slog.LevelInfo, "delivered"
+	level := slog.LevelInfo
 	if failed {
-		level, what = slog.LevelWarn, "not delivered"
-		attrs = append(attrs, "kind", r.Kind, "code", r.Code, "reason", r.Reason)
-	} else if o.Receipt.ProviderID != "" {
-		attrs = append(attrs, "provider_id", o.Receipt.ProviderID)
+		level = slog.LevelWarn
+		attrs = append(attrs, "outcome", "failure", "kind", r.Kind, "code", r.Code, "reason", r.Reason)
+	} else {
+		attrs = append(attrs, "outcome", "success", "provider_id", o.Receipt.ProviderID)
 	}
-	b.After(func() { t.log.Log(context.Background(), level, what, attrs...) })
+	b.After(func() { t.log.Log(context.Background(), level, "delivery status", attrs...) })
 }

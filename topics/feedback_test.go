@@ -24,7 +24,7 @@ func (j *journal) WithAttrs([]slog.Attr) slog.Handler           { return j }
 func (j *journal) WithGroup(string) slog.Handler                { return j }
 
 func (j *journal) Handle(_ context.Context, r slog.Record) error {
-	line := map[string]any{"msg": r.Message}
+	line := map[string]any{}
 	r.Attrs(func(a slog.Attr) bool {
 		line[a.Key] = a.Value.Any()
 		return true
@@ -82,9 +82,9 @@ func TestDeliveryStatusIsLogged(t *testing.T) {
 	b.settle(id)
 	got := byProtocol(id)
 	require.Len(t, got, 2, "successes of sms are not asked for")
-	require.Equal(t, "delivered", got[topics.HTTPS]["msg"])
+	require.Equal(t, "success", got[topics.HTTPS]["outcome"])
 	require.Equal(t, "p1", got[topics.HTTPS]["provider_id"])
-	require.Equal(t, "delivered", got[topics.SQS]["msg"])
+	require.Equal(t, "success", got[topics.SQS]["outcome"])
 
 	b.sms.script(refuse)
 	b.hook.script(broken)
@@ -93,7 +93,7 @@ func TestDeliveryStatusIsLogged(t *testing.T) {
 	require.Equal(t, topics.Ledger{topics.Failed: 4}, b.settle(id))
 	got = byProtocol(id)
 	require.Len(t, got, 3)
-	require.Equal(t, "not delivered", got[topics.HTTPS]["msg"])
+	require.Equal(t, "failure", got[topics.HTTPS]["outcome"])
 	require.EqualValues(t, 3, got[topics.HTTPS]["attempts"])
 	require.Equal(t, "500", got[topics.HTTPS]["code"])
 	require.Equal(t, "21211", got[topics.SMS]["code"])
