@@ -186,6 +186,9 @@ func (s *sending) intendAgain(ctx context.Context, a *attempt) *attempt {
 func (s *sending) deliver(ctx context.Context, as []*attempt) {
 	limit := s.o.Limits.Timeout
 	for _, a := range as {
+		if a.d.Timeout > 0 {
+			limit = min(limit, a.d.Timeout)
+		}
 		if !a.d.Expires.IsZero() {
 			limit = min(limit, a.d.Expires.Sub(s.pool.store.Now()))
 		}

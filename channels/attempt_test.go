@@ -62,6 +62,14 @@ func TestDeadlineEndsAnAttempt(t *testing.T) {
 		require.Equal(b, []channels.Action{channels.Expire}, b.desk.actions())
 		require.Equal(b, 7*time.Second, b.desk.outcomes[0].Took)
 	})
+	inBubble(t, func(b *bench) {
+		b.desk.timeout = 5 * time.Second
+		b.put(taking(time.Hour), func(o *channels.AccountOptions) { o.Idempotent = true })
+		b.send(channels.Bulk, "g", 1)
+		b.start()
+		b.pass(5 * time.Second)
+		require.Equal(b, []channels.Action{channels.Retry}, b.desk.actions(), "a delivery's own limit")
+	})
 }
 
 func TestPanic(t *testing.T) {
@@ -116,7 +124,7 @@ func TestConflicts(t *testing.T) {
 		b.send(channels.Bulk, "g", 1)
 		synctest.Wait()
 		b.desk.mu.Lock()
-		b.desk.conflict = 5
+		b.desk.conflict, b.desk.gone = 3, 5
 		b.desk.mu.Unlock()
 		b.pass(time.Second)
 		require.Len(b, b.desk.actions(), 6, "the outcome is built anew until it fits")

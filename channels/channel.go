@@ -79,6 +79,8 @@ type Delivery struct {
 	Lane         Lane
 	PublishedAt  time.Time
 	Expires      time.Time // zero: no deadline; goes on the wire as the provider's TTL
+	// Timeout is the longest the receiver may take; 0 means as its account says.
+	Timeout time.Duration
 
 	Content    Content
 	Attributes map[string]Attribute

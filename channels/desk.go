@@ -38,7 +38,8 @@ type Desk interface {
 	Intend(b *queue.Batch, e Entry, d Delivery) error
 	// Record adds to b the ledger's writes for the outcome, and what happens to
 	// the queue entry (deleted, or retried). When committing b fails with
-	// queue.ErrConflict, the worker calls it again with a new batch.
+	// queue.ErrConflict, or with queue.ErrNotFound because a queue it sends to was
+	// deleted at that moment, the worker calls it again with a new batch.
 	Record(b *queue.Batch, e Entry, o Outcome) error
 	// Policy is the retry policy of the delivery.
 	Policy(ctx context.Context, e Entry) RetryPolicy

@@ -34,8 +34,11 @@ type Verdict struct {
 // Backoff is how the waits of a phase grow.
 type Backoff string
 
-// The backoff functions of SNS delivery policies. Jitter draws each wait
-// between half of the exponential one and the whole.
+// The backoff functions of SNS delivery policies: the first wait of a phase is
+// From, the last one To, and the later a function's name below, the longer it
+// stays near From (https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html#creating-delivery-policy).
+// Jitter is Fanfare's own: the waits double, and each is drawn between half of
+// it and the whole.
 const (
 	Linear      Backoff = "linear"
 	Arithmetic  Backoff = "arithmetic"
@@ -82,6 +85,23 @@ func (p RetryPolicy) Tries() int {
 	return n
 }
 
+// Final tells whether an error is a client error that ends the delivery by this
+// policy, and says nothing of the endpoint.
+func (p RetryPolicy) Final(err *Error) bool {
+	return p.FinalClientErrors && err.Status >= 400 && err.Status < 500
+}
+
+// Total is the sum of all waits, before any jitter.
+func (p RetryPolicy) Total() time.Duration {
+	var sum time.Duration
+	for _, ph := range p.Phases {
+		for n := range ph.Tries {
+			sum += ph.wait(n, 0)
+		}
+	}
+	return sum
+}
+
 // Judge decides what follows an attempt. It is a pure function: Retry-After
 // and the error book's wait are floors, the deadline is a ceiling, the
 // policy's backoff lies between.
@@ -102,7 +122,7 @@ func (p RetryPolicy) Judge(a Attempt, err *Error) Verdict {
 		return Verdict{Action: DeadLetter, Reason: kind.String()}
 	case Temporary, Throttled:
 	}
-	if p.FinalClientErrors && err.Status >= 400 && err.Status < 500 {
+	if p.Final(err) {
 		return Verdict{Action: DeadLetter, Reason: "client error is final by policy"}
 	}
 	if err.MaxTries > 0 && a.Try >= err.MaxTries {
@@ -147,7 +167,10 @@ func (ph Phase) wait(n int, random float64) time.Duration {
 		d = from + (to-from)*share*(share+1)/2
 	case Geometric:
 		d = from + (to-from)*share*share
-	case Exponential, Jitter:
+	case Exponential:
+		from = math.Max(from, float64(time.Millisecond)) // nothing grows from 0
+		d = from * math.Pow(to/from, share)
+	case Jitter:
 		d = math.Min(to, math.Max(from, float64(time.Millisecond))*math.Pow(2, float64(n)))
 	default: // Linear
 		d = from + (to-from)*share
@@ -155,5 +178,5 @@ func (ph Phase) wait(n int, random float64) time.Duration {
 	if ph.Backoff == Jitter {
 		d -= d / 2 * random
 	}
-	return time.Duration(d)
+	return time.Duration(math.Round(d))
 }

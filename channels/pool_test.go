@@ -130,7 +130,9 @@ type desk struct {
 	expires  time.Duration
 	outcomes []outcome
 	intents  int
+	timeout  time.Duration
 	conflict int // so many of the next batches meet one
+	gone     int // so many of the next outcomes send to a queue that was deleted
 	late     []channels.Outcome
 }
 
@@ -156,6 +158,7 @@ func (d *desk) Admit(_ context.Context, e channels.Entry) (channels.Delivery, ch
 		ID: e.ID, Try: e.Receives, Endpoint: e.Group, Lane: e.Lane, PublishedAt: e.SentAt,
 		Content: channels.Content{Text: string(e.Body)},
 	}
+	out.Timeout = d.timeout
 	if d.expires != 0 {
 		out.Expires = e.SentAt.Add(d.expires)
 	}
@@ -183,6 +186,10 @@ func (d *desk) Record(b *queue.Batch, e channels.Entry, o channels.Outcome) erro
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.clash(b)
+	if d.gone > 0 {
+		d.gone--
+		b.Send("gone", queue.Message{})
+	}
 	switch o.Verdict.Action {
 	case channels.Retry:
 		b.Retry(e.Handle, o.Verdict.At, o.Verdict.Free)

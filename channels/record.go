@@ -23,7 +23,7 @@ func (s *sending) record(as []*attempt) {
 func (s *sending) recordOne(a *attempt) {
 	var err error
 	for range recordTries {
-		if err = s.commit([]*attempt{a}); !errors.Is(err, queue.ErrConflict) {
+		if err = s.commit([]*attempt{a}); !errors.Is(err, queue.ErrConflict) && !errors.Is(err, queue.ErrNotFound) {
 			break
 		}
 	}

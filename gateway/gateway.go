@@ -154,7 +154,8 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 	}
 	g.topics, err = topics.New(ctx, topics.Options{
 		Store: g.store, Accounts: g.pool, Logger: g.log, Metrics: g.registry, Faces: map[string]topics.Face{sns.Face: form.Face},
-		Matches: cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
+		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{sns.Face: sns.DeliveryPolicy},
+		Matches:          cfg.Fanout.Matches, Candidates: cfg.Fanout.Candidates, Chunk: cfg.Fanout.Chunk, Ahead: cfg.Fanout.Ahead,
 		MaxMessage: int(cfg.Limits.Message), Retention: cfg.Ledger.Retention, IdempotencyTTL: cfg.Idempotency.TTL,
 		PlatformEvents: form.PlatformEvents, Guard: recipientGuard(cfg.Guard), CallbackURL: callbackURL(cfg.PublicURL), UnsubscribeURL: g.unsubscribeURL(cfg.PublicURL),
 	})

@@ -42,6 +42,11 @@ func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, 
 	if verdict.Action != channels.Send {
 		return channels.Delivery{}, verdict
 	}
+	if rate := t.deliveryPolicy(l.Owner, &s).PerSecond; rate > 0 {
+		if at, ok := t.paces.turn(s.ID, rate, r.Reason == reasonPace, t.store.Now()); !ok {
+			return channels.Delivery{}, channels.Verdict{Action: channels.Retry, At: at, Free: true, Reason: reasonPace}
+		}
+	}
 	d, err := t.render(l, s, e, r.Try+1)
 	if err != nil {
 		return d, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
@@ -137,15 +142,14 @@ func (t *Topics) Policy(_ context.Context, e channels.Entry) channels.RetryPolic
 	if err != nil {
 		return defaultPolicies[""]
 	}
-	if l, err := t.load(e.ID); err == nil && !r.Sub.IsZero() {
-		if s, v := t.stored(l, &r); v.Action == channels.Send && s.Retry != nil {
-			return *s.Retry
+	s := Subscription{Protocol: r.Protocol}
+	if l, err := t.load(e.ID); err == nil {
+		if found, v := t.stored(l, &r); v.Action == channels.Send {
+			s = found
 		}
+		return t.deliveryPolicy(l.Owner, &s).Retry
 	}
-	if p, ok := defaultPolicies[r.Protocol]; ok {
-		return p
-	}
-	return defaultPolicies[""]
+	return t.deliveryPolicy(Owner{}, &s).Retry
 }
 
 // defaultPolicies by protocol. Webhooks follow the schedule of Standard
@@ -224,6 +228,7 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 		t.addCause(b, r, id)
 		if l, err := t.load(id); err == nil {
 			t.emitFailed(b, &l.Publish, id, r)
+			t.buryFailed(b, l, id, r)
 		}
 	}
 	switch {
@@ -280,6 +285,7 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 	switch v.Action {
 	case channels.Done:
 		r.Reason = ""
+		t.feedbackOf(b, e.ID, r, o)
 		if o.Receipt.Delivered {
 			return t.move(b, e.ID, r, cmdDelivered)
 		}
@@ -303,6 +309,7 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 		}
 		t.consequences(e, r, o)
 		t.tellFailed(b, e.ID, r, o)
+		t.feedbackOf(b, e.ID, r, o)
 		return t.move(b, e.ID, r, cmdFail)
 	}
 }
@@ -378,7 +385,7 @@ func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, o channels.Ou
 		return
 	}
 	s, v := t.stored(l, r)
-	if v.Action != channels.Send {
+	if v.Action != channels.Send || t.deliveryPolicy(l.Owner, &s).Retry.Final(err) {
 		return
 	}
 	_, _, _, device := platformPath(s.Protocol, s.Endpoint)

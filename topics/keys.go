@@ -43,6 +43,7 @@ import (
 //	s/TOPIC/id32                     subscription, in order of creation
 //	e/TOPIC/PROTOCOL/hash            subscription id of an endpoint (unique)
 //	n/id32                           topic of a subscription id
+//	d/id32                           subscription that was ended and can be brought back (Deactivated)
 //	m/NAME/version, m/NAME           template version, latest version
 //	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
 //	pa/PLATFORM/NAME                 platform application, with its credentials
@@ -145,6 +146,10 @@ func endpointKey(o Owner, topic, protocol, account, address string) []byte {
 }
 
 func subscriptionTopicKey(o Owner, id queue.ID) []byte { return []byte(o.prefix() + "n/" + id.Hex()) }
+
+func deactivatedPrefix(o Owner) []byte { return []byte(o.prefix() + "d/") }
+
+func deactivatedKey(o Owner, id queue.ID) []byte { return append(deactivatedPrefix(o), id.Hex()...) }
 
 func templateKey(o Owner, name string, version int) []byte {
 	return fmt.Appendf(nil, "%sm/%s/%08d", o.prefix(), name, version)

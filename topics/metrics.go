@@ -20,6 +20,12 @@ const (
 	byGuard   = "recipient_guard"
 )
 
+// The values of the label result of dead letters for a queue.
+const (
+	buriedInQueue = "queued"
+	buriedNowhere = "lost"
+)
+
 // metrics of the room; every label set is there from the start. A channel is
 // an account's protocol: webhooks are one, by http or https.
 type metrics struct {
@@ -28,6 +34,7 @@ type metrics struct {
 	deliveries   *prometheus.CounterVec
 	latency      *prometheus.HistogramVec
 	deadLettered *prometheus.CounterVec
+	buried       *prometheus.CounterVec
 	suppressed   *prometheus.CounterVec
 	expired      *prometheus.CounterVec
 	uncertain    *prometheus.CounterVec
@@ -49,6 +56,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		latency: f.NewHistogramVec(histogram("fanfare_delivery_latency_seconds", "Time from a publish (its send_at, if it has one) until a delivery became final.",
 			.05, .1, .5, 1, 5, 30, 60, 300, 3600, 6*3600, 24*3600), []string{"channel", "lane"}),
 		deadLettered: counter("fanfare_dead_lettered_total", "Deliveries that failed for good, by the kind of the last answer.", "channel", "kind"),
+		buried:       counter("fanfare_buried_total", "Dead letters of subscriptions with a dead-letter queue: in the queue, or not because it is gone.", "channel", "result"),
 		suppressed:   counter("fanfare_suppressed_total", "Deliveries not made because the recipient must not get them.", "channel", "reason"),
 		expired:      counter("fanfare_expired_total", "Deliveries whose deadline passed first.", "channel"),
 		uncertain:    counter("fanfare_uncertain_total", "Deliveries that may have been sent: the answer was lost.", "channel"),
@@ -82,6 +90,8 @@ func (m *metrics) initialise(channel string) {
 	for _, l := range channels.Lanes() {
 		m.latency.WithLabelValues(channel, string(l))
 	}
+	m.buried.WithLabelValues(channel, buriedInQueue)
+	m.buried.WithLabelValues(channel, buriedNowhere)
 	m.suppressed.WithLabelValues(channel, byConsent)
 	m.suppressed.WithLabelValues(channel, byGuard)
 	m.expired.WithLabelValues(channel)

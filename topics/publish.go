@@ -327,10 +327,13 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	id := p.ID.WithOrdinal(p.Next)
 	p.Next++
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
+	done := channels.Outcome{Verdict: channels.Verdict{Action: channels.Done}}
 	switch gone := t.gone(p.Owner, &s); {
 	case gone != "":
 		r.State, r.Kind, r.Code, r.At = Failed, channels.EndpointGone.String(), gone, t.store.Now().UTC()
 		t.addCause(b, &r, id)
+		t.bury(b, &loaded{Publish: *p, content: *c}, s, id, &r)
+		done.Verdict.Action = channels.DeadLetter
 		if p.failed++; p.failed <= eventsOfFailures {
 			t.emitFailed(b, p, id, &r)
 		}
@@ -341,6 +344,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 		b.Send(channels.QueueName(s.Account, p.Lane), queue.Message{ID: id, Group: s.Group})
 	}
 	if r.State != Queued {
+		t.feedback(b, p, &s, id, &r, done)
 		t.count(b, r, p)
 	}
 	put(b, deliveryKey(id), r)

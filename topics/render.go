@@ -167,7 +167,8 @@ func (t *Topics) form(d *channels.Delivery, l *loaded, s Subscription) {
 	d.Content.Payload, d.Content.ContentType = payload(l.Publish, &l.content, s, d.ID, d.Content)
 }
 
-// queueCopy is what a queue of this gateway gets.
+// queueCopy is what a queue of this gateway gets: by a subscription of its own,
+// or as the dead letter of another.
 func (t *Topics) queueCopy(p *Publish, c *content, s Subscription, id queue.ID) channels.Delivery {
 	l := &loaded{Publish: *p, content: *c}
 	if p.Template != "" {
@@ -176,12 +177,13 @@ func (t *Topics) queueCopy(p *Publish, c *content, s Subscription, id queue.ID) 
 			l.template = tpl
 		}
 	}
-	said, err := t.contentFor(l, SQS, "")
+	said, err := t.contentFor(l, s.Protocol, "")
 	if err != nil {
 		// The template was rendered for every channel when the publish was accepted.
 		t.log.Error("template failed for a queue", "delivery", id, "error", err)
 	}
 	d := channels.Delivery{ID: id, Publish: p.ID, Topic: p.Topic, PublishedAt: p.Created, Content: said, Attributes: c.Attributes}
+	s.Protocol = SQS
 	t.form(&d, l, s)
 	if !s.Raw {
 		d.Attributes = nil // the envelope has them

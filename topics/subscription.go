@@ -105,19 +105,24 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 	case errors.Is(err, ErrNotFound):
 		err = nil
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
-		w.some = true
-		w.b.Expect(unique, 0)
-		put(&w.b, unique, s.ID)
-		put(&w.b, subscriptionTopicKey(w.owner, s.ID), s.Topic)
-		put(&w.b, subscriptionKey(w.owner, s.Topic, s.ID), s)
-		var counts SubscriptionCounts
-		counts.add(&s, 1)
-		counts.write(&w.b, w.owner, s.Topic)
+		w.write(unique, s)
 	}
 	if err == nil && w.added != nil {
 		w.added[string(unique)] = s
 	}
 	return s, err
+}
+
+// write adds the records of a subscription whose endpoint has none.
+func (w *subscribing) write(unique []byte, s Subscription) {
+	w.some = true
+	w.b.Expect(unique, 0)
+	put(&w.b, unique, s.ID)
+	put(&w.b, subscriptionTopicKey(w.owner, s.ID), s.Topic)
+	put(&w.b, subscriptionKey(w.owner, s.Topic, s.ID), s)
+	var counts SubscriptionCounts
+	counts.add(&s, 1)
+	counts.write(&w.b, w.owner, s.Topic)
 }
 
 // again is the subscription an endpoint has; one that was disabled is enabled.
@@ -186,14 +191,19 @@ func (t *Topics) Unsubscribe(ctx context.Context, o Owner, id queue.ID) error {
 		}
 		b := &queue.Batch{}
 		b.Expect(subscriptionKey(o, s.Topic, id), rev) // it is counted once
-		removeSubscription(b, o, s)
-		counts := SubscriptionCounts{Deleted: 1}
-		counts.add(&s, -1)
-		counts.write(b, o, s.Topic)
+		unsubscribe(b, o, s)
 		if _, err = t.store.Commit(ctx, queue.Registry, b); !errors.Is(err, queue.ErrConflict) {
 			return err
 		}
 	}
+}
+
+// unsubscribe adds the writes that remove a subscription and count it.
+func unsubscribe(b *queue.Batch, o Owner, s Subscription) {
+	removeSubscription(b, o, s)
+	counts := SubscriptionCounts{Deleted: 1}
+	counts.add(&s, -1)
+	counts.write(b, o, s.Topic)
 }
 
 func removeSubscription(b *queue.Batch, o Owner, s Subscription) {

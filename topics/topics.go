@@ -104,6 +104,9 @@ type Options struct {
 	PlatformEvents func(o Owner, app *PlatformApplication, e PlatformEvent) Notice
 	// Faces give machines the form of the face that made their subscription.
 	Faces map[string]Face
+	// DeliveryPolicies say, by face, how the deliveries of a subscription go, as
+	// it and its topic stand; without one it is Subscription.Retry that counts.
+	DeliveryPolicies map[string]func(*Topic, *Subscription) DeliveryPolicy
 	// Guard is the recipient guard; nil lets everybody through.
 	Guard func(protocol, endpoint string) (redirect string, ok bool)
 	// CallbackURL and UnsubscribeURL make the links a delivery carries; nil: none.
@@ -123,6 +126,7 @@ type Topics struct {
 	templates templateCache
 	policies  policies
 	indexes   indexes
+	paces     paces
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time

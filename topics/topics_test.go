@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -65,6 +66,7 @@ type bench struct {
 	store *queue.Store
 	pool  *channels.Pool
 	*topics.Topics
+	log       *journal
 	sms, hook *provider
 	stop      func()
 }
@@ -73,11 +75,13 @@ func open(t *testing.T, fs vfs.FS) *bench {
 	t.Helper()
 	store, err := queue.Open("store", queue.Options{FS: fs, Shards: 2})
 	require.NoError(t, err)
-	b := &bench{t: t, store: store, sms: &provider{calls: map[string]int{}}, hook: &provider{calls: map[string]int{}}}
+	b := &bench{t: t, store: store, log: &journal{}, sms: &provider{calls: map[string]int{}}, hook: &provider{calls: map[string]int{}}}
 	b.pool = channels.NewPool(channels.PoolOptions{
 		Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }, Changed: func(s channels.AccountState) { b.AccountChanged(s) },
 	})
-	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour})
+	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour,
+		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{"paced": pacedPolicy, "logged": loggedPolicy},
+		Logger:           slog.New(b.log)})
 	require.NoError(t, err)
 	b.pool.SetDesk(b.Topics)
 	for _, a := range []channels.AccountOptions{

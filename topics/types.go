@@ -62,7 +62,10 @@ type Subscription struct {
 	Raw     bool                  `json:"raw,omitempty"`
 	Retry   *channels.RetryPolicy `json:"retry,omitempty"`
 	Secrets []string              `json:"secrets,omitempty"` // webhook signing keys, newest first
-	Created time.Time             `json:"created"`
+	// DeadLetterQueue gets what fails for good: a queue of this gateway by the
+	// engine's name, "" for none.
+	DeadLetterQueue string    `json:"dead_letter_queue,omitempty"`
+	Created         time.Time `json:"created"`
 	// Pending is true until the endpoint's owner confirmed that it wants the
 	// topic: before, it gets nothing.
 	Pending bool `json:"pending,omitempty"`
@@ -227,6 +230,7 @@ type deliveryRecord struct {
 	Failures int       `json:"f,omitempty"`  // attempts recorded as failed
 
 	Unapplied []UnappliedEvidence `json:"e,omitempty"`
+	Buried    bool                `json:"dl,omitempty"` // in its subscription's dead-letter queue
 }
 
 // local tells whether the delivery is for a queue of this gateway.
@@ -246,6 +250,7 @@ type Delivery struct {
 	Reason       string
 	ProviderID   string
 	NextAttempt  bool // queued for a retry
+	DeadLettered bool // its subscription's dead-letter queue got it
 	// Unapplied is evidence that came and changed nothing, oldest first: of an
 	// earlier try, or of a lower rank than what was known. The first 8 are kept.
 	Unapplied []UnappliedEvidence
@@ -279,6 +284,7 @@ func (r *deliveryRecord) show(id queue.ID) Delivery {
 	return Delivery{
 		ID: id, State: r.State, Try: r.Try, Protocol: r.Protocol, Account: r.Account, Subscription: r.Sub,
 		At: r.At, Kind: r.Kind, Code: r.Code, Reason: r.Reason, ProviderID: r.Provider, NextAttempt: r.Waiting,
-		Unapplied: r.Unapplied,
+		Unapplied:    r.Unapplied,
+		DeadLettered: r.Buried,
 	}
 }

@@ -42,7 +42,7 @@ type APNs struct {
 	core    *core
 	key     *ecdsa.PublicKey
 	revoked atomic.Bool
-	any     atomic.Bool                // whatever is named is a device
+	any     atomic.Bool               // whatever is named is a device
 	good    atomic.Pointer[apnsToken] // the last one: checking a signature takes longer than all else
 	close   func() error
 }

@@ -22,12 +22,14 @@ type Delivery struct {
 	Reason       string    `json:"reason,omitempty"`
 	ProviderID   string    `json:"provider_id,omitempty"`
 	Retrying     bool      `json:"retrying,omitempty"`
+	DeadLettered bool      `json:"dead_lettered,omitempty" doc:"failed, and in its subscription's dead-letter queue"`
 }
 
 func showDelivery(d topics.Delivery) Delivery {
 	out := Delivery{
 		ID: topics.DeliveryName(d.ID), State: d.State.String(), Try: d.Try, Protocol: d.Protocol, Account: d.Account, At: d.At,
 		Kind: d.Kind, Code: d.Code, Reason: d.Reason, ProviderID: d.ProviderID, Retrying: d.NextAttempt,
+		DeadLettered: d.DeadLettered,
 	}
 	if !d.Subscription.IsZero() {
 		out.Subscription = subscriptionName(d.Subscription)

@@ -51,9 +51,6 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	}
 	o := s.in(parts[4], parts[3])
 	sub, err := s.pending(o, in.Token)
-	if errors.Is(err, errNoToken) {
-		sub, err = s.rejoin(ctx, o, in.Token)
-	}
 	switch {
 	case errors.Is(err, errNoToken) && parts[3] != r.Region: // a link says its region by the topic alone
 		return nil, invalid("Topic")
@@ -62,7 +59,7 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	case err != nil:
 		return nil, err
 	}
-	err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
+	sub, err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
 		attributes[keptAuthenticated] = boolText(!unsigned(r))
 		if in.AuthenticateOnUnsubscribe == "true" && !unsigned(r) {
 			attributes[keptLocked] = "true"
@@ -71,9 +68,10 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	return &subscriptionOut{s.subscriptionARN(o, sub.Topic, sub.ID)}, err
 }
 
-// confirmed confirms a subscription that waits for it.
-func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.ID, note func(attributes map[string]string)) error {
-	_, err := t.ChangeSubscription(ctx, o, id, func(sub *topics.Subscription) error {
+// confirmed confirms a subscription that waits for it, or that was ended and is
+// wanted back.
+func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.ID, note func(attributes map[string]string)) (topics.Subscription, error) {
+	sub, err := t.ChangeSubscription(ctx, o, id, func(sub *topics.Subscription) error {
 		if sub.Pending {
 			sub.Pending = false
 			note(sub.Attributes)
@@ -81,15 +79,19 @@ func confirmed(ctx context.Context, t *topics.Topics, o topics.Owner, id queue.I
 		return nil
 	})
 	if errors.Is(err, topics.ErrNotFound) {
-		return invalid("Token")
+		sub, err = t.Reactivate(ctx, o, id)
 	}
-	return err
+	if errors.Is(err, topics.ErrNotFound) {
+		err = invalid("Token")
+	}
+	return sub, err
 }
 
 // errNoToken: no subscription has the token, or no more.
 var errNoToken = errors.New("no subscription has this token")
 
-// pending finds the subscription a token is for.
+// pending finds the subscription a token is for. One that was ended counts as
+// waiting for its confirmation since then.
 func (s *Options) pending(o topics.Owner, token string) (topics.Subscription, error) {
 	if len(token) <= idLength {
 		return topics.Subscription{}, errNoToken
@@ -99,6 +101,11 @@ func (s *Options) pending(o topics.Owner, token string) (topics.Subscription, er
 		return topics.Subscription{}, errNoToken
 	}
 	sub, err := s.Topics.Subscription(o, id)
+	if errors.Is(err, topics.ErrNotFound) {
+		var d topics.Deactivated
+		d, err = s.Topics.Deactivated(o, id)
+		sub, sub.Pending, sub.Created = d.Subscription, true, d.At
+	}
 	switch {
 	case errors.Is(err, topics.ErrNotFound):
 		return sub, errNoToken
@@ -130,26 +137,26 @@ func (s *service) askToConfirm(ctx context.Context, o topics.Owner, sub topics.S
 // https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.html
 func (f *Form) confirmation(o topics.Owner, sub *topics.Subscription, now time.Time) topics.Override {
 	return f.ask(o, sub, envelope{
-		Type: confirmation, Token: confirmToken(sub), Timestamp: timestamp(now),
+		Type: confirmation, Timestamp: timestamp(now),
 		Message: "You have chosen to subscribe to the topic " + f.topicARN(o, sub.Topic) + ".\nTo confirm the subscription, visit the SubscribeURL included in this message.",
 	})
 }
 
-// farewell is the UnsubscribeConfirmation of an http(s) endpoint.
+// unsubscribeConfirmation is the UnsubscribeConfirmation of an http(s) endpoint.
 // https://docs.aws.amazon.com/sns/latest/dg/http-unsubscribe-confirmation-json.html
-func (f *Form) farewell(o topics.Owner, sub *topics.Subscription, token string, now time.Time) topics.Override {
+func (f *Form) unsubscribeConfirmation(o topics.Owner, sub *topics.Subscription, at time.Time) topics.Override {
 	arn := f.subscriptionARN(o, sub.Topic, sub.ID)
-	told := f.ask(o, sub, envelope{
-		Type: unsubscribed, Token: token, Timestamp: timestamp(now),
+	out := f.ask(o, sub, envelope{
+		Type: unsubscribed, Timestamp: timestamp(at),
 		Message: "You have chosen to deactivate subscription " + arn + ".\nTo cancel this operation and restore the subscription, visit the SubscribeURL included in this message.",
 	})
-	told.Headers[headerSubscription] = arn
-	return told
+	out.Headers[headerSubscription] = arn
+	return out
 }
 
-// ask is a message with a SubscribeURL.
+// ask is a message with a subscription's token and the link that confirms it.
 func (f *Form) ask(o topics.Owner, sub *topics.Subscription, e envelope) topics.Override {
-	e.MessageID, e.TopicArn = uuid(), f.topicARN(o, sub.Topic)
+	e.MessageID, e.Token, e.TopicArn = uuid(), confirmToken(sub), f.topicARN(o, sub.Topic)
 	e.SubscribeURL = f.confirmURL(e.TopicArn, e.Token)
 	headers := map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: e.TopicArn}
 	addLogin(headers, sub)
@@ -159,11 +166,19 @@ func (f *Form) ask(o topics.Owner, sub *topics.Subscription, e envelope) topics.
 // confirmMail asks a person. The link leads to a page, because programs that
 // look at mail open every link.
 func (f *Form) confirmMail(o topics.Owner, sub *topics.Subscription) (subject, text string) {
-	arn := f.topicARN(o, sub.Topic)
-	link := f.URL + PagePath + "?" + url.Values{"TopicArn": {arn}, "Token": {confirmToken(sub)}}.Encode()
-	return "Subscription confirmation", "You have chosen to subscribe to the topic:\n" + arn +
-		"\n\nTo confirm this subscription, open this link and press the button there:\n" + link +
+	return "Subscription confirmation", "You have chosen to subscribe to the topic:\n" + f.topicARN(o, sub.Topic) +
+		"\n\nTo confirm this subscription, open this link and press the button there:\n" + f.pageLink(o, sub) +
 		"\n\nIf this was not you, do nothing: you will get no more mail.\n"
+}
+
+// unsubscribedMail tells a person that a link ended its subscription.
+func (f *Form) unsubscribedMail(o topics.Owner, sub *topics.Subscription) (subject, text string) {
+	return "Unsubscribe confirmation", "You get no more mail from the topic:\n" + f.topicARN(o, sub.Topic) +
+		"\n\nIf that is not what you wanted, open this link and press the button there:\n" + f.pageLink(o, sub) + "\n"
+}
+
+func (f *Form) pageLink(o topics.Owner, sub *topics.Subscription) string {
+	return f.URL + PagePath + "?" + url.Values{"TopicArn": {f.topicARN(o, sub.Topic)}, "Token": {confirmToken(sub)}}.Encode()
 }
 
 // uuid is a random one: a confirmation has an id before it is published.

@@ -1,17 +1,22 @@
 package sns
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
-
-	"github.com/fanfare-gateway/fanfare/channels"
-	"github.com/fanfare-gateway/fanfare/topics"
+	"io"
+	"mime"
+	"slices"
+	"strings"
 )
 
-// healthy is a healthyRetryPolicy; delays in seconds.
+// A DeliveryPolicy says how http and https endpoints are delivered to. What a
+// subscription's does not say is as its topic's says, else as AWS has it.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html#creating-delivery-policy
+// https://aws.amazon.com/blogs/aws/new-features-for-amazon-sns-delivery-policies-and-message-formatting/
+
+// healthy is a retry policy; delays in seconds.
 type healthy struct {
 	MinDelayTarget     int    `json:"minDelayTarget"`
 	MaxDelayTarget     int    `json:"maxDelayTarget"`
@@ -22,132 +27,184 @@ type healthy struct {
 	BackoffFunction    string `json:"backoffFunction"`
 }
 
-// defaults are AWS's.
-func defaults() healthy {
-	return healthy{MinDelayTarget: 20, MaxDelayTarget: 20, NumRetries: 3, BackoffFunction: "linear"}
-}
-
 type throttle struct {
-	MaxReceivesPerSecond *float64 `json:"maxReceivesPerSecond,omitempty"`
+	MaxReceivesPerSecond float64 `json:"maxReceivesPerSecond"`
 }
 
 type requestPolicy struct {
-	HeaderContentType string `json:"headerContentType,omitempty"`
+	HeaderContentType string `json:"headerContentType"`
 }
 
-// subscriptionPolicy is the DeliveryPolicy of a subscription; sicklyRetryPolicy
-// and guaranteed, which AWS reads no more, are passed over.
+// subscriptionPolicy is the DeliveryPolicy of a subscription. AWS reads
+// sicklyRetryPolicy and guaranteed no more, and still shows them.
 type subscriptionPolicy struct {
-	Healthy  healthy        `json:"healthyRetryPolicy"`
-	Throttle *throttle      `json:"throttlePolicy,omitempty"`
-	Request  *requestPolicy `json:"requestPolicy,omitempty"`
+	Healthy    healthy        `json:"healthyRetryPolicy"`
+	Sickly     *ignored       `json:"sicklyRetryPolicy"`
+	Throttle   *throttle      `json:"throttlePolicy"`
+	Request    *requestPolicy `json:"requestPolicy"`
+	Guaranteed bool           `json:"guaranteed"`
 }
 
 // topicPolicy is the http part of a topic's DeliveryPolicy.
 type topicPolicy struct {
 	Healthy          healthy        `json:"defaultHealthyRetryPolicy"`
+	Sickly           *ignored       `json:"defaultSicklyRetryPolicy,omitempty"`
 	DisableOverrides bool           `json:"disableSubscriptionOverrides"`
 	Throttle         *throttle      `json:"defaultThrottlePolicy,omitempty"`
 	Request          *requestPolicy `json:"defaultRequestPolicy,omitempty"`
 }
 
-// deliveryPolicyOf is what holds for a subscription: its own policy, else its
-// topic's, else AWS's. Either text may be "".
-func deliveryPolicyOf(topic, own string) (subscriptionPolicy, error) {
+// ignored takes any JSON and keeps nothing of it.
+type ignored struct{}
+
+func (*ignored) UnmarshalJSON([]byte) error { return nil }
+
+// readTopicPolicy is a topic's policy with what it leaves to AWS; text may be "".
+func readTopicPolicy(text string) (topicPolicy, error) {
 	of := struct {
 		HTTP topicPolicy `json:"http"`
-	}{topicPolicy{Healthy: defaults(), Request: &requestPolicy{textPlain}}}
-	if topic != "" {
-		if err := json.Unmarshal([]byte(topic), &of); err != nil {
-			return subscriptionPolicy{}, errors.New("failed to parse JSON")
-		}
+	}{topicPolicy{
+		Healthy: healthy{MinDelayTarget: 20, MaxDelayTarget: 20, NumRetries: 3, BackoffFunction: "linear"},
+		Request: &requestPolicy{textPlain},
+	}}
+	err := readStrictly(text, &of)
+	of.HTTP.Sickly = nil
+	if err == nil {
+		err = (&subscriptionPolicy{Healthy: of.HTTP.Healthy, Throttle: of.HTTP.Throttle, Request: of.HTTP.Request}).check("http.default", false)
 	}
-	p := subscriptionPolicy{of.HTTP.Healthy, of.HTTP.Throttle, of.HTTP.Request}
-	if own != "" && !of.HTTP.DisableOverrides {
-		p.Healthy = defaults()
-		if err := json.Unmarshal([]byte(own), &p); err != nil {
-			return p, errors.New("failed to parse JSON")
-		}
+	return of.HTTP, err
+}
+
+// readPolicy is what holds for a subscription by its own text and its topic's,
+// which was checked when it was set; either may be "". Raw is whether the
+// subscription gets the message as it is.
+func readPolicy(topic, own string, raw bool) (subscriptionPolicy, error) {
+	of, _ := readTopicPolicy(topic)
+	p := subscriptionPolicy{Healthy: of.Healthy, Throttle: of.Throttle, Request: of.Request}
+	if own == "" {
+		return p, nil
 	}
-	return p, p.Healthy.check()
+	err := readStrictly(own, &p)
+	p.Sickly = nil
+	if err == nil {
+		err = p.check("", raw)
+	}
+	if err == nil && of.DisableOverrides {
+		return readPolicy(topic, "", raw)
+	}
+	return p, err
+}
+
+// unknownMember is a name in a policy that it cannot have.
+type unknownMember string
+
+func (u unknownMember) Error() string { return "Unexpected JSON member: " + string(u) }
+
+// readStrictly reads a policy over what is in v already; "" changes nothing.
+func readStrictly(text string, v any) error {
+	if text == "" {
+		return nil
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	if err == nil {
+		if _, end := d.Token(); end == io.EOF {
+			return nil
+		}
+		err = errors.New("more behind it")
+	}
+	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
+		return unknownMember(strings.Trim(name, `"`))
+	}
+	return errors.New("failed to parse JSON")
 }
 
 // maxTotal is the most seconds all the delays of a policy may take.
 const maxTotal = 3600
 
-func (h *healthy) check() error {
-	backoff := h.NumRetries - h.NumNoDelayRetries - h.NumMinDelayRetries - h.NumMaxDelayRetries
-	switch {
-	case h.NumRetries < 0 || h.NumRetries > 100:
-		return errors.New("healthyRetryPolicy.numRetries must be between 0 and 100")
-	case h.MaxDelayTarget < 1 || h.MaxDelayTarget > maxTotal:
-		return fmt.Errorf("healthyRetryPolicy.maxDelayTarget must be between 1 and %d", maxTotal)
-	case h.MinDelayTarget < 1 || h.MinDelayTarget > h.MaxDelayTarget:
-		return errors.New("healthyRetryPolicy.minDelayTarget must be between 1 and maxDelayTarget")
-	case h.NumNoDelayRetries < 0 || h.NumMinDelayRetries < 0 || h.NumMaxDelayRetries < 0 || backoff < 0:
-		return errors.New("healthyRetryPolicy.numRetries must not be less than the retries of its phases together")
+// check checks a policy whose parts' names begin with prefix.
+func (p *subscriptionPolicy) check(prefix string, raw bool) error {
+	name := func(part string) string {
+		if prefix == "" {
+			return part
+		}
+		return prefix + strings.ToUpper(part[:1]) + part[1:]
 	}
-	switch channels.Backoff(h.BackoffFunction) {
-	case channels.Linear, channels.Arithmetic, channels.Geometric, channels.Exponential:
-	default:
-		return errors.New("healthyRetryPolicy.backoffFunction must be linear, arithmetic, geometric or exponential")
+	if err := p.Healthy.check(name("healthyRetryPolicy") + "."); err != nil {
+		return err
 	}
-	total := h.NumMinDelayRetries*h.MinDelayTarget + h.NumMaxDelayRetries*h.MaxDelayTarget + backoff*h.MinDelayTarget
-	if total > maxTotal {
-		return fmt.Errorf("the delays of healthyRetryPolicy together must be at most %d seconds", maxTotal)
+	if p.Throttle != nil && p.Throttle.MaxReceivesPerSecond < 1 {
+		return errors.New(name("throttlePolicy") + ".maxReceivesPerSecond must be greater than or equal to 1")
+	}
+	if p.Request == nil {
+		return nil
+	}
+	kind, _, err := mime.ParseMediaType(p.Request.HeaderContentType)
+	good := contentTypes
+	if raw {
+		good = rawContentTypes
+	}
+	if err != nil || !slices.Contains(good, kind) {
+		return errors.New(name("requestPolicy") + ".headerContentType must be one of " + strings.Join(good, ", "))
 	}
 	return nil
 }
 
-// retry is the policy in the gateway's terms: immediate, pre-backoff, backoff
-// and post-backoff phases. A 4xx is final, as for every http subscription of SNS.
-func (h *healthy) retry() *channels.RetryPolicy {
-	least, most := time.Duration(h.MinDelayTarget)*time.Second, time.Duration(h.MaxDelayTarget)*time.Second
-	p := &channels.RetryPolicy{FinalClientErrors: true}
-	for _, ph := range []channels.Phase{
-		{Tries: h.NumNoDelayRetries},
-		{Tries: h.NumMinDelayRetries, From: least, To: least},
-		{
-			Tries: h.NumRetries - h.NumNoDelayRetries - h.NumMinDelayRetries - h.NumMaxDelayRetries,
-			From:  least, To: most, Backoff: channels.Backoff(h.BackoffFunction),
-		},
-		{Tries: h.NumMaxDelayRetries, From: most, To: most},
+// contentTypes are those an envelope may be sent as, rawContentTypes those of a
+// message itself.
+var (
+	contentTypes    = []string{"text/plain", "application/json", "application/xml"}
+	rawContentTypes = append(contentTypes[:len(contentTypes):len(contentTypes)],
+		"text/css", "text/csv", "text/html", "text/xml", "application/atom+xml", "application/octet-stream",
+		"application/soap+xml", "application/x-www-form-urlencoded", "application/xop+xml")
+)
+
+func (h *healthy) check(prefix string) error {
+	for _, c := range []struct {
+		name            string
+		is, least, most int
+		leastAs, mostAs string
+	}{
+		{"numRetries", h.NumRetries, 0, 100, "0", "100"},
+		{"maxDelayTarget", h.MaxDelayTarget, 1, maxTotal, "1", "3600"},
+		{"minDelayTarget", h.MinDelayTarget, 1, h.MaxDelayTarget, "1", "maxDelayTarget"},
+		{"numNoDelayRetries", h.NumNoDelayRetries, 0, h.NumRetries, "0", "numRetries"},
+		{"numMinDelayRetries", h.NumMinDelayRetries, 0, h.NumRetries, "0", "numRetries"},
+		{"numMaxDelayRetries", h.NumMaxDelayRetries, 0, h.NumRetries, "0", "numRetries"},
 	} {
-		if ph.Tries > 0 {
-			p.Phases = append(p.Phases, ph)
+		if c.is < c.least {
+			return fmt.Errorf("%s%s must be greater than or equal to %s", prefix, c.name, c.leastAs)
+		}
+		if c.is > c.most {
+			return fmt.Errorf("%s%s must be less than or equal to %s", prefix, c.name, c.mostAs)
 		}
 	}
-	return p
+	if h.NumNoDelayRetries+h.NumMinDelayRetries+h.NumMaxDelayRetries > h.NumRetries {
+		return errors.New(prefix + "numRetries must be greater than or equal to numNoDelayRetries, numMinDelayRetries and numMaxDelayRetries together")
+	}
+	if !slices.Contains([]string{"linear", "arithmetic", "geometric", "exponential"}, h.BackoffFunction) {
+		return errors.New(prefix + "backoffFunction must be linear, arithmetic, geometric or exponential")
+	}
+	if total := h.retry().Total().Seconds(); total > maxTotal {
+		return fmt.Errorf("%s: the delays of all retries together must be at most %d seconds, not %.0f", strings.TrimSuffix(prefix, "."), maxTotal, total)
+	}
+	return nil
 }
 
-// fixedRetry is AWS's policy for what is not http: for machines of AWS 100,015
-// attempts in 23 days, for people 50 in 6 hours.
-// https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html#delivery-policies-for-protocols
-func fixedRetry(protocol string) *channels.RetryPolicy {
-	if protocol == topics.SQS || protocol == topics.Lambda {
-		return &channels.RetryPolicy{Phases: []channels.Phase{
-			{Tries: 3},
-			{Tries: 2, From: time.Second, To: time.Second},
-			{Tries: 10, From: time.Second, To: 20 * time.Second, Backoff: channels.Exponential},
-			{Tries: 100_000, From: 20 * time.Second, To: 20 * time.Second},
-		}}
-	}
-	return &channels.RetryPolicy{Phases: []channels.Phase{
-		{Tries: 2, From: 10 * time.Second, To: 10 * time.Second},
-		{Tries: 10, From: 10 * time.Second, To: 10 * time.Minute, Backoff: channels.Exponential},
-		{Tries: 38, From: 10 * time.Minute, To: 10 * time.Minute},
-	}}
+// jsonText is a policy as attributes show it.
+func jsonText(policy any) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(policy) // strings and numbers: cannot fail
+	return strings.TrimSpace(b.String())
 }
 
 // effectiveDeliveryPolicy is a topic's policy with what it leaves to AWS.
-func effectiveDeliveryPolicy(topic string) string {
-	of := map[string]topicPolicy{"http": {Healthy: defaults(), Request: &requestPolicy{textPlain}}}
-	if topic != "" {
-		p, _ := deliveryPolicyOf(topic, "") // checked when it was set
-		of["http"] = topicPolicy{Healthy: p.Healthy, Throttle: p.Throttle, Request: p.Request}
-	}
-	text, _ := json.Marshal(of) // strings and numbers: cannot fail
-	return string(text)
+func effectiveDeliveryPolicy(policy string) string {
+	p, _ := readTopicPolicy(policy) // checked when it was set
+	return jsonText(map[string]topicPolicy{"http": p})
 }
 
 // textPlain is what SNS sends to http endpoints.

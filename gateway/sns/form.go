@@ -156,7 +156,7 @@ func (f *Form) Face(d *channels.Delivery, p topics.Publish, s topics.Subscriptio
 func (f *Form) machine(d *channels.Delivery, p *topics.Publish, s *topics.Subscription) {
 	d.Content.ContentType = textPlain
 	if s.Protocol != topics.SQS {
-		d.Content.Agent = agent
+		d.Content.Agent, d.Content.ContentType, d.Timeout = agent, f.contentType(p, s), timeout
 		d.Content.Headers = map[string]string{
 			headerType: notification, headerID: p.ID.WithOrdinal(0).String(), headerTopic: f.topicARN(p.Owner, p.Topic),
 			headerSubscription: f.subscriptionARN(p.Owner, p.Topic, s.ID),
@@ -172,6 +172,23 @@ func (f *Form) machine(d *channels.Delivery, p *topics.Publish, s *topics.Subscr
 	}
 	d.Content.Payload = f.notification(d, p, s)
 	d.Attributes = nil // they are in it
+}
+
+// timeout is how long SNS waits for an http endpoint's answer.
+// https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html
+const timeout = 15 * time.Second
+
+// contentType is what the DeliveryPolicy of a subscription or its topic says.
+func (f *Form) contentType(p *topics.Publish, s *topics.Subscription) string {
+	topic, err := f.Topic(p.Owner, p.Topic)
+	if err != nil {
+		return textPlain
+	}
+	policy, _ := readPolicy(topic.Attributes[delivery], s.Attributes[delivery], s.Raw) // checked when they were set
+	if policy.Request == nil {
+		return textPlain
+	}
+	return policy.Request.HeaderContentType
 }
 
 // The headers of SNS.

@@ -51,7 +51,7 @@ func (o *Options) page(r *http.Request) view {
 		v.Topic = t.DisplayName
 	}
 	if r.Method == http.MethodPost && sub.Pending {
-		if err := confirmed(r.Context(), o.Topics, who, sub.ID, func(a map[string]string) { a[keptAuthenticated] = "false" }); err != nil {
+		if _, err := confirmed(r.Context(), o.Topics, who, sub.ID, func(a map[string]string) { a[keptAuthenticated] = "false" }); err != nil {
 			o.Logger.Error("a subscription could not be confirmed", "subscription", sub.ID, "error", err)
 			return view{State: "failed"}
 		}

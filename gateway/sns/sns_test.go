@@ -105,7 +105,10 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 	form := sns.NewForm(sns.FormOptions{
 		URL: b.url, Signer: keys, Store: store, Topic: func(o topics.Owner, name string) (topics.Topic, error) { return b.topics.Topic(o, name) },
 	})
-	b.topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}, PlatformEvents: form.PlatformEvents})
+	b.topics, err = topics.New(t.Context(), topics.Options{
+		Store: store, Accounts: pool, Faces: map[string]topics.Face{sns.Face: form.Face}, PlatformEvents: form.PlatformEvents,
+		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{sns.Face: sns.DeliveryPolicy},
+	})
 	require.NoError(t, err)
 	pool.SetDesk(b.topics)
 	for provides, protocol := range map[string]string{

@@ -120,13 +120,10 @@ func (s *service) newSubscription(o topics.Owner, topic *topics.Topic, in *subsc
 		}
 		sub.Account, sub.Endpoint = to.Account, to.Endpoint
 	}
-	switch sub.Protocol {
-	case topics.HTTP, topics.HTTPS, topics.Email:
-		sub.Pending = true
-	}
+	sub.Pending = confirms(sub.Protocol)
 	const reason = "Invalid parameter: Attributes Reason: "
 	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
-		if why := setSubscriptionAttribute(&sub, name, in.Attributes[name]); why != nil {
+		if why := s.setSubscriptionAttribute(o, &sub, name, in.Attributes[name]); why != nil {
 			return sub, why.behind(reason)
 		}
 	}

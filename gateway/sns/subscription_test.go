@@ -10,7 +10,6 @@ import (
 	awssns "github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/stretchr/testify/require"
 
-	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/gateway/sns"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
@@ -228,6 +227,8 @@ func TestSubscriptionAttributes(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	topic := b.topic("alerts")
+	b.queue("dead")
+	b.queue("dead.fifo")
 	arn := b.subscribe(topic, "sqs", queueARN, map[string]string{"FilterPolicy": `{"store":["a"]}`})
 	require.Equal(t, "MessageAttributes", b.attributes(arn)["FilterPolicyScope"])
 	set := func(arn, name, value string) error {
@@ -256,31 +257,16 @@ func TestSubscriptionAttributes(t *testing.T) {
 		{arn, "RawMessageDelivery", "x", "RawMessageDelivery: Invalid value [x]. Must be true or false."},
 		{arn, "RedrivePolicy", "{", "RedrivePolicy: failed to parse JSON."},
 		{arn, "RedrivePolicy", `{"deadLetterTargetArn":"dead"}`, "RedrivePolicy: deadLetterTargetArn is an invalid arn"},
+		{arn, "RedrivePolicy", `{"maxReceiveCount":5}`, "RedrivePolicy: invalid JSON. Attribute maxReceiveCount is unknown."},
+		{arn, "RedrivePolicy", `{"deadLetterTargetArn":"` + queueARN + `"}`, "RedrivePolicy: the queue of deadLetterTargetArn does not exist"},
+		{arn, "RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead.fifo"}`, "RedrivePolicy: must use a standard queue as DLQ for a Subscription to a standard Topic."},
+		{arn, "RedrivePolicy", `{"deadLetterTargetArn":"arn:aws:sqs:eu-west-1:000000000000:dead"}`, "RedrivePolicy: deadLetterTargetArn must be a queue of the subscription's account and region"},
+		{arn, "DeliveryPolicy", `{}`, "DeliveryPolicy: Delivery protocol [sqs] does not support delivery policies."},
 		{sms, "RawMessageDelivery", "true", "Delivery protocol [sms] does not support raw message delivery."},
 	} {
 		refused(t, set(c.arn, c.name, c.value), "InvalidParameter", 400, "Invalid parameter: "+c.message)
 	}
 	refused(t, set(topic+":8a21d249-4329-4871-acc6-7be709c6ea7f", "FilterPolicy", ""), "NotFound", 404, "Subscription does not exist")
-}
-
-func TestRetryPoliciesAreThoseOfAWS(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	topic := b.topic("alerts")
-	require.Equal(t, 100_016, b.stored(b.subscribe(topic, "sqs", queueARN, nil)).Retry.Tries())
-	require.Equal(t, 51, b.stored(b.subscribe(topic, "sms", "+15005550006", nil)).Retry.Tries())
-	plain := b.stored(b.subscribe(topic, "https", "https://a.example/", nil)).Retry
-	require.True(t, plain.FinalClientErrors)
-	require.Equal(t, []channels.Phase{{Tries: 3, From: 20e9, To: 20e9, Backoff: channels.Linear}}, plain.Phases)
-
-	own := b.stored(b.subscribe(topic, "https", "https://b.example/", map[string]string{
-		"DeliveryPolicy": `{"healthyRetryPolicy":{"minDelayTarget":1,"maxDelayTarget":60,"numRetries":50,"numNoDelayRetries":3,"numMinDelayRetries":2,"numMaxDelayRetries":35,"backoffFunction":"exponential"}}`,
-	})).Retry
-	require.Equal(t, []channels.Phase{
-		{Tries: 3}, {Tries: 2, From: 1e9, To: 1e9}, {Tries: 10, From: 1e9, To: 60e9, Backoff: channels.Exponential}, {Tries: 35, From: 60e9, To: 60e9},
-	}, own.Phases)
-	_, err := b.trySubscribe(topic, "https", "https://c.example/", map[string]string{"DeliveryPolicy": `{"healthyRetryPolicy":{"maxDelayTarget":3601}}`})
-	refused(t, err, "InvalidParameter", 400, "Invalid parameter: Attributes Reason: DeliveryPolicy: healthyRetryPolicy.maxDelayTarget must be between 1 and 3600")
 }
 
 func TestEndpointsThatAreNone(t *testing.T) {

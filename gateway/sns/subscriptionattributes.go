@@ -2,7 +2,6 @@ package sns
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -42,7 +41,7 @@ func wrong(text string) *problem { return &problem{"InvalidParameter", http.Stat
 
 // setSubscriptionAttribute checks and keeps one attribute; an empty value takes
 // it away. applyAttributes follows.
-func setSubscriptionAttribute(sub *topics.Subscription, name, value string) *problem {
+func (s *service) setSubscriptionAttribute(o topics.Owner, sub *topics.Subscription, name, value string) *problem {
 	if value != "" || name == rawDelivery {
 		if why := checkSubscriptionAttribute(sub, name, value); why != nil {
 			return why
@@ -51,7 +50,11 @@ func setSubscriptionAttribute(sub *topics.Subscription, name, value string) *pro
 	switch name {
 	case rawDelivery:
 		value = strings.ToLower(value)
-	case filterPolicy, filterScope, delivery, redrive, roleARN:
+	case redrive:
+		if why := s.setRedrive(o, sub, value); why != nil {
+			return why
+		}
+	case filterPolicy, filterScope, delivery, roleARN:
 	case "ReplayPolicy":
 		return &problem{"UnsupportedOperation", http.StatusBadRequest, "ReplayPolicy: this gateway keeps no archive"}
 	default:
@@ -81,11 +84,6 @@ func checkSubscriptionAttribute(sub *topics.Subscription, name, value string) *p
 		if sub.Protocol != topics.HTTP && sub.Protocol != topics.HTTPS {
 			return wrong("DeliveryPolicy: Delivery protocol [" + sub.Attributes[keptProtocol] + "] does not support delivery policies.")
 		}
-		if _, err := deliveryPolicyOf("", value); err != nil {
-			return wrong("DeliveryPolicy: " + err.Error())
-		}
-	case redrive:
-		return checkRedrive(sub, value)
 	}
 	return nil
 }
@@ -94,32 +92,11 @@ func takesRaw(protocol string) bool {
 	return protocol == topics.SQS || protocol == topics.HTTP || protocol == topics.HTTPS
 }
 
-func checkRedrive(sub *topics.Subscription, value string) *problem {
-	var policy struct {
-		Target string `json:"deadLetterTargetArn"`
-	}
-	if json.Unmarshal([]byte(value), &policy) != nil {
-		return wrong("RedrivePolicy: failed to parse JSON.")
-	}
-	switch {
-	case !isQueueARN(policy.Target):
-		return wrong("RedrivePolicy: deadLetterTargetArn is an invalid arn")
-	case isFIFO(sub.Topic) && isFIFO(sub.Endpoint) && !isFIFO(policy.Target):
-		return wrong("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.")
-	}
-	return nil
-}
-
 // applyAttributes gives the kept texts their effect.
 func applyAttributes(sub *topics.Subscription, topic *topics.Topic) *problem {
 	sub.Raw = sub.Attributes[rawDelivery] == "true"
-	sub.Retry = fixedRetry(sub.Protocol)
-	if sub.Protocol == topics.HTTP || sub.Protocol == topics.HTTPS {
-		p, err := deliveryPolicyOf(topic.Attributes[delivery], sub.Attributes[delivery])
-		if err != nil {
-			return wrong("DeliveryPolicy: " + err.Error())
-		}
-		sub.Retry = p.Healthy.retry()
+	if _, err := readPolicy(topic.Attributes[delivery], sub.Attributes[delivery], sub.Raw); err != nil {
+		return wrong("DeliveryPolicy: " + err.Error())
 	}
 	sub.Filter = nil
 	if text := sub.Attributes[filterPolicy]; text != "" {
@@ -161,7 +138,7 @@ func (s *service) setSubscriptionAttributes(ctx context.Context, r *awswire.Requ
 		if sub.Attributes == nil {
 			sub.Attributes = map[string]string{}
 		}
-		why := setSubscriptionAttribute(sub, in.AttributeName, in.AttributeValue)
+		why := s.setSubscriptionAttribute(o, sub, in.AttributeName, in.AttributeValue)
 		if why == nil {
 			why = applyAttributes(sub, &topic)
 		}
@@ -198,9 +175,8 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 		if err != nil {
 			return nil, wordFor(err, "SubscriptionArn")
 		}
-		p, _ := deliveryPolicyOf(topic.Attributes[delivery], sub.Attributes[delivery]) // checked when they were set
-		text, _ := json.Marshal(p)                                                     // strings and numbers: cannot fail
-		all["EffectiveDeliveryPolicy"] = string(text)
+		p, _ := readPolicy(topic.Attributes[delivery], sub.Attributes[delivery], sub.Raw) // checked when they were set
+		all["EffectiveDeliveryPolicy"] = jsonText(p)
 	}
 	return &attributesOut{all}, nil
 }

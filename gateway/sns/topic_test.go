@@ -124,7 +124,7 @@ func TestTopicAttributes(t *testing.T) {
 		"HTTPSuccessFeedbackSampleRate": {"101", "HTTPSuccessFeedbackSampleRate: must be a number from 0 to 100"},
 		"ContentBasedDeduplication":     {"true", "ContentBasedDeduplication: is for FIFO topics only"},
 		"Policy":                        {"{", "Policy Error: null"},
-		"DeliveryPolicy":                {`{"http":{"defaultHealthyRetryPolicy":{"numRetries":101}}}`, "DeliveryPolicy: healthyRetryPolicy.numRetries must be between 0 and 100"},
+		"DeliveryPolicy":                {`{"http":{"defaultHealthyRetryPolicy":{"numRetries":101}}}`, "DeliveryPolicy: http.defaultHealthyRetryPolicy.numRetries must be less than or equal to 100"},
 	} {
 		refused(t, set(name, c.value), "InvalidParameter", 400, "Invalid parameter: "+c.message)
 	}

@@ -46,7 +46,7 @@ func isJSON(_ *topics.Topic, value string) string {
 }
 
 func topicDeliveryPolicy(_ *topics.Topic, value string) string {
-	_, err := deliveryPolicyOf(value, "")
+	_, err := readTopicPolicy(value)
 	return textOf(err)
 }
 
