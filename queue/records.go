@@ -59,20 +59,19 @@ func (w *writer) putRecord(key, value []byte, revision uint64) {
 	copy(op.Value[revisionLen:], value)
 	must(op.Finish())
 	w.buf = k[:0]
-	w.records[string(key)] = pendingRecord{revision: revision}
-	w.recordChanged(string(key))
+	w.recordChanged(string(key), pendingRecord{revision: revision})
 }
 
 func (w *writer) removeRecord(key []byte) {
 	w.delete(recordKey(w.buf[:0], w.sh.prefix, tableRecord, key))
-	w.records[string(key)] = pendingRecord{removed: true}
-	w.recordChanged(string(key))
+	w.recordChanged(string(key), pendingRecord{removed: true})
 }
 
-func (w *writer) recordChanged(key string) {
-	if w.sh.watchers.some.Load() {
-		w.changed = append(w.changed, key)
-	}
+// recordChanged notes a change, also if nobody watches yet: who begins to before
+// it can be read wants to be told.
+func (w *writer) recordChanged(key string, r pendingRecord) {
+	w.records[key] = r
+	w.changed = append(w.changed, key)
 }
 
 // findPrefix lists the records and counters on disk under a prefix.

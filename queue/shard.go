@@ -182,9 +182,8 @@ func (sh *shard) run(ctx context.Context, wk work) error {
 
 // watchers are told of changed records.
 type watchers struct {
-	mu   sync.Mutex
-	all  map[*watcher]struct{}
-	some atomic.Bool
+	mu  sync.Mutex
+	all map[*watcher]struct{}
 }
 
 type watcher struct {
@@ -200,7 +199,6 @@ func (ws *watchers) add(w *watcher) *watcher {
 		ws.all = make(map[*watcher]struct{})
 	}
 	ws.all[w] = struct{}{}
-	ws.some.Store(true)
 	return w
 }
 
@@ -208,7 +206,6 @@ func (ws *watchers) remove(w *watcher) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	delete(ws.all, w)
-	ws.some.Store(len(ws.all) > 0)
 }
 
 // tellFollowers is for before anybody can read a change, tell for after.
