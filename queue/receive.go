@@ -87,7 +87,9 @@ func leaseMillis(d time.Duration) int64 {
 	return durationMillis(d)
 }
 
-// take leases messages, a turn for each group, until there are enough.
+// take leases messages, a turn for each group, until there are enough. A turn in
+// a FIFO queue is all that the group has, since it is held back from then on:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
 func (r *receiveWork) take(w *writer, ln *line, due int64) {
 	w.call++
 	if !r.visited {
@@ -128,7 +130,7 @@ func (r *receiveWork) take(w *writer, ln *line, due int64) {
 			ln.turns++
 			r.got = append(r.got, leased{pos: e.pos, state: w.lease(ln, g.name, e, due), fresh: e.lease == 0})
 		}
-		if w.list(ln, g); g.listed {
+		if w.list(ln, g); g.listed && !ln.fifo {
 			ln.ring.rotate(g)
 		}
 	}
