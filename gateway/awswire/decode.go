@@ -17,9 +17,12 @@ func (r *Request) decode(in any, s *shape) error {
 	}
 	err := json.Unmarshal(r.body, in)
 	var kind *json.UnmarshalTypeError
+	var refused *Error // a type that reads itself says what is wrong
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &refused):
+		return refused
 	case errors.As(err, &kind) && kind.Field != "":
 		return malformed(kind.Field + " must not be a JSON " + kind.Value)
 	default:
