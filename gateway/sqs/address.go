@@ -85,6 +85,15 @@ func (s *service) resolve(r *awswire.Request, queueURL string) (string, error) {
 	return topics.QueueName(s.ownerIn(account, r.Region), name), nil
 }
 
+// notAtQueue refuses an action that is none of a queue's at a queue's own URL.
+func notAtQueue(r *awswire.Request) error {
+	segments := strings.Split(strings.Trim(r.Path, "/"), "/")
+	if n := len(segments); r.Protocol == awswire.Query && n > 1 && isAccount(segments[n-2]) {
+		return refuse(http.StatusBadRequest, "InvalidAction", "The action %s is not valid for this endpoint.", r.Action)
+	}
+	return nil
+}
+
 func (s *service) badAddress(queueURL string) *awswire.Error {
 	return refuse(http.StatusNotFound, "InvalidAddress", "The address %s is not valid for this endpoint.", queueURL)
 }

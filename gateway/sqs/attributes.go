@@ -54,7 +54,7 @@ func attributes() map[string]attribute {
 		"RedriveAllowPolicy":            stored("RedriveAllowPolicy", "", isAllowPolicy),
 		"KmsMasterKeyId":                stored("KmsMasterKeyId", "", func(text string) bool { return len(text) <= 2048 }),
 		"KmsDataKeyReusePeriodSeconds":  stored("KmsDataKeyReusePeriodSeconds", "", between(60, 86_400)),
-		"SqsManagedSseEnabled":          stored("SqsManagedSseEnabled", "false", oneOf("true", "false")),
+		"SqsManagedSseEnabled":          managedEncryption(),
 		"FifoThroughputLimit":           ofFIFO(stored("FifoThroughputLimit", "perQueue", oneOf("perQueue", "perMessageGroupId"))),
 		"ContentBasedDeduplication": ofFIFO(attribute{
 			valid: oneOf("true", "false"),
@@ -88,6 +88,19 @@ func stored(name, absent string, valid func(text string) bool) attribute {
 			return absent
 		},
 	}
+}
+
+// managedEncryption is on by default, as at AWS, where a queue has a key of its own.
+func managedEncryption() attribute {
+	a := stored("SqsManagedSseEnabled", "true", oneOf("true", "false"))
+	shown := a.show
+	a.show = func(q *queue.Settings) string {
+		if q.Tags[attrTag+"KmsMasterKeyId"] != "" {
+			return "false"
+		}
+		return shown(q)
+	}
+	return a
 }
 
 func setRetention(q *queue.Settings, text string) { q.Retention = seconds(text) }

@@ -15,9 +15,9 @@ import (
 )
 
 type createQueueInput struct {
-	QueueName  string            `json:"QueueName"`
-	Attributes map[string]string `json:"Attributes" query:"Attribute,Name,Value"`
-	Tags       map[string]string `json:"tags" query:"Tag,Key,Value"`
+	QueueName  string `json:"QueueName"`
+	Attributes texts  `json:"Attributes" query:"Attribute,Name,Value"`
+	Tags       texts  `json:"tags" query:"Tag,Key,Value"`
 }
 
 type queueURLOutput struct {
@@ -25,6 +25,9 @@ type queueURLOutput struct {
 }
 
 func (s *service) createQueue(ctx context.Context, r *awswire.Request, in *createQueueInput) (*queueURLOutput, error) {
+	if err := notAtQueue(r); err != nil {
+		return nil, err
+	}
 	if in.QueueName == "" {
 		return nil, missing("QueueName")
 	}
@@ -160,6 +163,9 @@ type listQueuesOutput struct {
 }
 
 func (s *service) listQueues(_ context.Context, r *awswire.Request, in *listQueuesInput) (*listQueuesOutput, error) {
+	if err := notAtQueue(r); err != nil {
+		return nil, err
+	}
 	prefix := topics.QueueName(s.owner(r), in.Prefix)
 	urls, next, err := s.page(r, prefix, in.NextToken, in.MaxResults, func(*queue.Queue) bool { return true })
 	if err != nil {
@@ -218,7 +224,7 @@ type getAttributesInput struct {
 }
 
 type getAttributesOutput struct {
-	Attributes map[string]string `json:"Attributes,omitzero" query:"Attribute,Name,Value"`
+	Attributes map[string]string `json:"Attributes,omitempty" query:"Attribute,Name,Value"`
 }
 
 func (s *service) getQueueAttributes(_ context.Context, r *awswire.Request, in *getAttributesInput) (*getAttributesOutput, error) {
@@ -250,8 +256,8 @@ func (s *service) getQueueAttributes(_ context.Context, r *awswire.Request, in *
 }
 
 type setAttributesInput struct {
-	QueueURL   string            `json:"QueueUrl"`
-	Attributes map[string]string `json:"Attributes" query:"Attribute,Name,Value"`
+	QueueURL   string `json:"QueueUrl"`
+	Attributes texts  `json:"Attributes" query:"Attribute,Name,Value"`
 }
 
 func (s *service) setQueueAttributes(ctx context.Context, r *awswire.Request, in *setAttributesInput) (*none, error) {

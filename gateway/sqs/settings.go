@@ -66,10 +66,13 @@ func (s *service) changeOne(full string, set *queue.Settings, name, text string)
 	case "RedrivePolicy":
 		return s.setRedrive(full, set, text)
 	case "FifoQueue":
-		if set.FIFO {
+		switch {
+		case !set.FIFO:
+			return unknownAttribute(name)
+		case text != "true":
 			return invalidAttribute(name, "Modifying queue type is not supported.")
 		}
-		return unknownAttribute(name)
+		return nil
 	}
 	a, ok := s.known[name]
 	switch {
