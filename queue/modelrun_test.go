@@ -98,7 +98,7 @@ func newModelRun(t *rapid.T, shards int) *modelRun {
 		require.NoError(t, err)
 		q, err := r.store.Queue(name)
 		require.NoError(t, err)
-		r.model.queues[name] = &modelQueue{name: name, set: q.Settings, dedup: map[string]time.Time{}}
+		r.model.queues[name] = &modelQueue{name: name, set: q.Settings, dedup: map[string]time.Time{}, first: map[string]*modelMessage{}}
 	}
 	r.model.now = time.Now()
 	return r
@@ -158,7 +158,7 @@ func (r *modelRun) receive(t *rapid.T) {
 			require.Equal(t, first, i, "received %s before %s", g.Body, ready[first].body)
 		}
 		ready = slices.Delete(ready, i, i+1)
-		r.model.lease(msg, visibility)
+		r.model.lease(q, msg, visibility)
 		require.Equal(t, msg.receives, g.Receives)
 		require.Equal(t, msg.group, g.Group)
 		require.Equal(t, msg.source, g.SourceQueue)
@@ -320,6 +320,7 @@ func (r *modelRun) purge(t *rapid.T) {
 	}
 	require.NoError(t, err)
 	q.messages, q.purged = nil, r.model.now
+	clear(q.dedup)
 }
 
 // check compares counts, records and counters.

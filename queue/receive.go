@@ -164,9 +164,13 @@ func (r *receiveWork) endTaken(w *writer, ln *line, atOnce bool) {
 			locks[r.got[i].state.group]++
 		}
 		for i := range r.got { // in order, not the map's
-			if n := locks[r.got[i].state.group]; n > 0 {
-				w.lock(ln, r.got[i].state.group, n)
-				locks[r.got[i].state.group] = 0
+			name := r.got[i].state.group
+			if n := locks[name]; n > 0 {
+				if g := w.openGroup(ln, name); g.locks == 0 {
+					g.first = r.got[i].pos
+				}
+				w.lock(ln, name, n)
+				locks[name] = 0
 			}
 		}
 	}

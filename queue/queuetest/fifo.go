@@ -92,10 +92,26 @@ func fifo() behaviours {
 			k.create("q", queue.Settings{FIFO: true})
 			k.sendGroup("q", "g", "a", "b", "c")
 			got := k.take("q", 2)
-			require.NoError(k, k.ChangeVisibility(ctx(), "q", got[0].Handle, 0))
+			k.remove("q", got[0])
 			k.none("q")
 			k.remove("q", got[1])
-			require.Equal(k, []string{"a", "c"}, bodies(k.take("q", 10)))
+			require.Equal(k, []string{"c"}, bodies(k.take("q", 10)))
+		},
+		"the first of a group is given again while others are out": func(k *kit) {
+			k.create("q", queue.Settings{FIFO: true})
+			k.sendGroup("q", "g", "a", "b", "c", "d")
+			got := k.take("q", 3)
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", got[1].Handle, 0))
+			k.none("q")
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", got[0].Handle, 0))
+			k.restart()
+			again := k.take("q", 10)
+			require.Equal(k, []string{"a"}, bodies(again), "b comes after it, and before c")
+			k.none("q")
+			k.remove("q", again...)
+			k.none("q")
+			k.remove("q", got[2])
+			require.Equal(k, []string{"b", "d"}, bodies(k.take("q", 10)))
 		},
 		"messages without a group are one group": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true})
