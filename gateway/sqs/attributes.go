@@ -51,9 +51,9 @@ func attributes() map[string]attribute {
 		"MaximumMessageSize":            stored("MaximumMessageSize", strconv.Itoa(maxMessage), between(1024, maxMessage)),
 		"ReceiveMessageWaitTimeSeconds": stored("ReceiveMessageWaitTimeSeconds", "0", between(0, 20)),
 		"Policy":                        stored("Policy", "", isObject),
-		"RedriveAllowPolicy":            stored("RedriveAllowPolicy", "", isAllowPolicy),
+		"RedriveAllowPolicy":            stored("RedriveAllowPolicy", "", isObject),
 		"KmsMasterKeyId":                stored("KmsMasterKeyId", "", func(text string) bool { return len(text) <= 2048 }),
-		"KmsDataKeyReusePeriodSeconds":  stored("KmsDataKeyReusePeriodSeconds", "", between(60, 86_400)),
+		"KmsDataKeyReusePeriodSeconds":  keyReuse(),
 		"SqsManagedSseEnabled":          managedEncryption(),
 		"FifoThroughputLimit":           ofFIFO(stored("FifoThroughputLimit", "perQueue", oneOf("perQueue", "perMessageGroupId"))),
 		"ContentBasedDeduplication": ofFIFO(attribute{
@@ -99,6 +99,19 @@ func managedEncryption() attribute {
 			return "false"
 		}
 		return shown(q)
+	}
+	return a
+}
+
+// keyReuse has a default once there is a key to reuse.
+func keyReuse() attribute {
+	a := stored("KmsDataKeyReusePeriodSeconds", "", between(60, 86_400))
+	shown := a.show
+	a.show = func(q *queue.Settings) string {
+		if text := shown(q); text != "" || q.Tags[attrTag+"KmsMasterKeyId"] == "" {
+			return text
+		}
+		return "300"
 	}
 	return a
 }
@@ -150,7 +163,7 @@ func oneOf(texts ...string) func(text string) bool {
 
 func isObject(text string) bool {
 	var object map[string]any
-	return json.Unmarshal([]byte(text), &object) == nil
+	return json.Unmarshal([]byte(text), &object) == nil && object != nil
 }
 
 func seconds(text string) time.Duration {

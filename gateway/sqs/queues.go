@@ -15,9 +15,9 @@ import (
 )
 
 type createQueueInput struct {
-	QueueName  string `json:"QueueName"`
-	Attributes texts  `json:"Attributes" query:"Attribute,Name,Value"`
-	Tags       texts  `json:"tags" query:"Tag,Key,Value"`
+	QueueName  *string `json:"QueueName"`
+	Attributes texts   `json:"Attributes" query:"Attribute,Name,Value"`
+	Tags       texts   `json:"tags" query:"Tag,Key,Value"`
 }
 
 type queueURLOutput struct {
@@ -28,12 +28,15 @@ func (s *service) createQueue(ctx context.Context, r *awswire.Request, in *creat
 	if err := notAtQueue(r); err != nil {
 		return nil, err
 	}
-	if in.QueueName == "" {
-		return nil, missing("QueueName")
+	if in.QueueName == nil {
+		return nil, invalid("Value for parameter QueueName is invalid. Reason: Must specify a queue name.")
+	}
+	if *in.QueueName == "" {
+		return nil, invalid("Queue name cannot be empty")
 	}
 	s.defining.Lock()
 	defer s.defining.Unlock()
-	full := topics.QueueName(s.owner(r), in.QueueName)
+	full := topics.QueueName(s.owner(r), *in.QueueName)
 	set, err := s.asked(r, full, in.Attributes, in.Tags)
 	if err != nil {
 		return nil, err
@@ -233,7 +236,7 @@ func (s *service) getQueueAttributes(_ context.Context, r *awswire.Request, in *
 		return nil, err
 	}
 	for _, name := range in.Names {
-		if !s.isAttribute(name) {
+		if !s.isAttribute(&q.Settings, name) {
 			return nil, unknownAttribute(name)
 		}
 	}

@@ -52,7 +52,7 @@ func TestQueueNames(t *testing.T) {
 		_, err := f.CreateQueue(t.Context(), in)
 		code, message := "InvalidParameterValue", "an only include alphanumeric characters, hyphens, or underscores"
 		if name == "" {
-			code, message = "MissingParameter", "QueueName"
+			message = "Queue name cannot be empty"
 		}
 		refused(t, err, code, message)
 	}
@@ -101,6 +101,12 @@ func TestAttributesHaveDefaultsAndBounds(t *testing.T) {
 	refused(t, f.trySet(t, work, "ContentBasedDeduplication", "true"), "InvalidAttributeName", "Unknown Attribute ContentBasedDeduplication.")
 	_, err = f.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{QueueUrl: work, AttributeNames: attributeNames("Colour")})
 	refused(t, err, "InvalidAttributeName", "Unknown Attribute Colour.")
+	for _, name := range []string{"FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"} {
+		_, err = f.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{QueueUrl: work, AttributeNames: attributeNames(name)})
+		refused(t, err, "InvalidAttributeName", "Unknown Attribute "+name+".")
+	}
+	_, err = f.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("other"), Attributes: pairs([]string{"FifoQueue", "false"})})
+	refused(t, err, "InvalidAttributeName", "Unknown Attribute FifoQueue.")
 }
 
 func TestEncryptionIsOneOfTwo(t *testing.T) {
@@ -108,6 +114,7 @@ func TestEncryptionIsOneOfTwo(t *testing.T) {
 	f := newFace(t, sqs.Options{})
 	work := f.create(t, "work", "KmsMasterKeyId", "alias/mine")
 	require.Equal(t, "false", f.attribute(t, work, "SqsManagedSseEnabled"))
+	require.Equal(t, "300", f.attribute(t, work, "KmsDataKeyReusePeriodSeconds"))
 	refused(t, f.trySet(t, work, "SqsManagedSseEnabled", "true"), "InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time.")
 	f.set(t, work, "KmsMasterKeyId", "")
 	f.set(t, work, "SqsManagedSseEnabled", "true")
