@@ -87,8 +87,7 @@ func (s *service) resolve(r *awswire.Request, queueURL string) (string, error) {
 
 // notAtQueue refuses an action that is none of a queue's at a queue's own URL.
 func notAtQueue(r *awswire.Request) error {
-	segments := strings.Split(strings.Trim(r.Path, "/"), "/")
-	if n := len(segments); r.Protocol == awswire.Query && n > 1 && isAccount(segments[n-2]) {
+	if r.Protocol == awswire.Query && r.AtQueue() {
 		return refuse(http.StatusBadRequest, "InvalidAction", "The action %s is not valid for this endpoint.", r.Action)
 	}
 	return nil

@@ -299,6 +299,9 @@ func TestFormsAtQueueURLs(t *testing.T) {
 	}
 	_, _, answer := f.post(t, "/", "application/x-www-form-urlencoded", "", "Action=ListQueues")
 	require.NotContains(t, answer, "second")
+	status, _, answer := f.post(t, "/000000000000/work", "application/x-www-form-urlencoded", "", "")
+	require.Equal(t, 404, status)
+	require.Equal(t, "<UnknownOperationException/>\n", answer)
 }
 
 func TestNativeQueuesAreSeen(t *testing.T) {
