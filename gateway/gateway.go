@@ -225,6 +225,9 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log, Locked: !cfg.Keyless(),
 	})
 	mux.Handle("/v1/", api)
+	if g.opts.Sandbox != nil { // at its own address too; here for who knows only the gateway's
+		mux.Handle("/sandbox/", http.StripPrefix("/sandbox", g.opts.Sandbox.Control))
+	}
 	mux.Handle("/", awsOr(g.awsHandler(cfg), api))
 	mux.Handle(rest.PublishRoute, g.metrics.countRequests("native", api))
 	var h http.Handler = mux

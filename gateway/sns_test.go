@@ -58,5 +58,8 @@ func TestSNSReachesQueuesAndWebhooks(t *testing.T) {
 	e = nil
 	require.NoError(t, json.Unmarshal([]byte(got[1].Body), &e))
 	require.Equal(t, "Notification", e["Type"])
+	status, _ = call(t, http.MethodDelete, g.URL()+"/sandbox/inbox", "")
+	require.Equal(t, http.StatusNoContent, status, "the sandbox is found below the gateway's address")
+	require.Empty(t, sb.Inbox("", ""))
 	require.Equal(t, "hi", e["Message"])
 }

@@ -23,7 +23,8 @@ type Evidence struct {
 }
 
 // Observe applies evidence if it is of the current try, comes from the account
-// that made it and ranks higher than what is known; applied tells. Failed
+// that made it and ranks higher than what is known; applied tells. Other
+// evidence is kept beside it (Delivery.Unapplied) if it says something else. Failed
 // evidence of a kind that may be tried again queues the delivery again. An
 // unknown delivery is ErrNotFound. Durable on return.
 func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err error) {
@@ -53,7 +54,7 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 		ev.Try = r.Try
 	}
 	if ev.Try != r.Try || (ev.Account != "" && ev.Account != r.Account) || !evidenceRaises(r.State, ev.State) {
-		return false, nil
+		return false, t.keepUnapplied(ctx, ev, &r, rev)
 	}
 	if r.State == Sending && ev.State == Failed && ev.Err != nil && t.again(&r, ev.Err) {
 		return false, errStillSending
@@ -79,6 +80,36 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 		t.Settled(ev.Delivery)
 	}
 	return err == nil, err
+}
+
+// maxUnapplied bounds what a delivery keeps of evidence that changed nothing.
+const maxUnapplied = 8
+
+// keepUnapplied keeps evidence that changes nothing and says something else
+// than what is known, once. Durable on return.
+func (t *Topics) keepUnapplied(ctx context.Context, ev Evidence, r *deliveryRecord, rev uint64) error {
+	same := ev.Try == r.Try && (ev.Account == "" || ev.Account == r.Account)
+	if same && (ev.State == r.State || ev.State == Sent) { // a repeat, or what went before
+		return nil
+	}
+	u := UnappliedEvidence{Try: ev.Try, State: ev.State, Account: ev.Account, ProviderID: ev.ProviderID, At: t.store.Now().UTC()}
+	if ev.Err != nil {
+		u.Kind, u.Code = ev.Err.Kind.String(), causeCode(ev.Err.Code)
+	}
+	for _, old := range r.Unapplied {
+		if old.At = u.At; old == u {
+			return nil
+		}
+	}
+	if len(r.Unapplied) == maxUnapplied {
+		return nil
+	}
+	r.Unapplied = append(r.Unapplied, u)
+	b := &queue.Batch{}
+	b.Expect(deliveryKey(ev.Delivery), rev)
+	put(b, deliveryKey(ev.Delivery), r)
+	_, err := t.store.Commit(ctx, ev.Delivery.Shard(), b)
+	return err
 }
 
 // errStillSending: the provider's word that asks for another attempt came

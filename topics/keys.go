@@ -26,6 +26,8 @@ import (
 //	o id12            publish not yet complete (empty)
 //	x cause 0 at64 id16  dead letter by cause and time of failure (empty)
 //	r id16            redrive                 (redriveRecord; in shard 0)
+//	y id16            the last dead letter of this shard a redrive looked at (its index key)
+//	c cause           the latest redrive of a cause (its id; in shard 0)
 //	i hash32          idempotency key         (idempotencyRecord)
 //
 // Counters:
@@ -99,6 +101,10 @@ const (
 )
 
 func redriveCounter(id queue.ID, what byte) []byte { return append(redriveKey(id), what) }
+
+func redrivePlaceKey(id queue.ID) []byte { return append([]byte{'y'}, id[:]...) }
+
+func latestRedriveKey(c Cause) []byte { return append([]byte{'c'}, c.text()...) }
 
 // idempotencyKey is scoped to what decides the shard: the group; a FIFO
 // topic's to the topic and, if its groups are apart, the group.

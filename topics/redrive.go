@@ -31,8 +31,11 @@ type Redrive struct {
 type redriveRecord struct {
 	Redrive
 	Shard int       `json:"shard"`
-	After []byte    `json:"after,omitempty"` // the last key looked at there
-	Due   time.Time `json:"due"`             // when the next delivery is
+	Due   time.Time `json:"due"` // when the next delivery is
+
+	// after is the last key looked at there. It is kept in that shard, written
+	// with what was done: after a crash nothing is gone through twice.
+	after []byte
 }
 
 // Bounds of a redrive.
@@ -65,7 +68,7 @@ func (t *Topics) PlanRedrive(c Cause) (RedrivePlan, error) {
 		share /= t.store.Shards()
 	}
 	r := redriveRecord{Redrive: Redrive{Cause: c, Created: t.store.Now()}}
-	for ; r.Shard < t.store.Shards(); r.Shard, r.After = r.Shard+1, nil {
+	for ; r.Shard < t.store.Shards(); r.Shard, r.after = r.Shard+1, nil {
 		found, err := t.nextDead(&r, share)
 		if err != nil {
 			return plan, err
@@ -112,23 +115,43 @@ func (t *Topics) Redrive(ctx context.Context, c Cause, rate int) (Redrive, error
 	if err != nil {
 		return Redrive{}, err
 	}
-	all, err := t.Redrives()
+	rev, err := t.noneRuns(c)
 	if err != nil {
 		return Redrive{}, err
-	}
-	for _, r := range all {
-		if r.Cause == c && r.Ended.IsZero() {
-			return r, fmt.Errorf("%w: the redrive %s of this cause is running", ErrConflict, RedriveName(r.ID))
-		}
 	}
 	now := t.store.Now().UTC()
 	r := redriveRecord{Redrive: Redrive{ID: t.store.NewID(0), Cause: c, Rate: rate, Created: now, Total: total}, Due: now}
 	b := &queue.Batch{}
+	b.Expect(latestRedriveKey(c), rev)
+	put(b, latestRedriveKey(c), r.ID)
 	put(b, redriveKey(r.ID), r)
 	// What fails again does so in a later millisecond: it is told from the rest.
 	b.Send(redriveQueue, queue.Message{ID: r.ID, At: now.Add(time.Millisecond)})
-	_, err = t.store.Commit(ctx, r.ID.Shard(), b)
+	_, err = t.store.Commit(ctx, 0, b)
+	if errors.Is(err, queue.ErrConflict) {
+		err = fmt.Errorf("%w: a redrive of this cause has just begun", ErrConflict)
+	}
 	return r.Redrive, err
+}
+
+// noneRuns is an error if a redrive of a cause is running. Rev is that of the
+// cause's latest.
+func (t *Topics) noneRuns(c Cause) (rev uint64, err error) {
+	id, rev, err := get[queue.ID](t.store, 0, latestRedriveKey(c))
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	r, _, err := t.redriveRecord(id)
+	switch {
+	case errors.Is(err, ErrNotFound): // forgotten
+		return rev, nil
+	case err == nil && r.Ended.IsZero():
+		err = fmt.Errorf("%w: the redrive %s of this cause is running", ErrConflict, RedriveName(id))
+	}
+	return rev, err
 }
 
 // Redrives lists the redrives, newest first. One that has ended is listed as
@@ -244,12 +267,15 @@ func (t *Topics) redriveOn(ctx context.Context, m queue.Received) error {
 func (t *Topics) redriveDue(ctx context.Context, r *redriveRecord) error {
 	due := r.take(t.store.Now())
 	for looked := 0; due > 0 && r.Shard < t.store.Shards() && looked < 10*redriveBatch; {
+		if err := t.placeOf(r); err != nil {
+			return err
+		}
 		found, err := t.nextDead(r, redriveBatch)
 		if err != nil {
 			return err
 		}
 		if len(found) == 0 {
-			r.Shard, r.After = r.Shard+1, nil
+			r.Shard++
 			continue
 		}
 		looked += len(found)
@@ -260,6 +286,16 @@ func (t *Topics) redriveDue(ctx context.Context, r *redriveRecord) error {
 		due -= queued
 	}
 	return nil
+}
+
+// placeOf reads where a redrive stands in its shard.
+func (t *Topics) placeOf(r *redriveRecord) error {
+	place, err := t.store.Get(r.Shard, redrivePlaceKey(r.ID))
+	if errors.Is(err, queue.ErrNotFound) {
+		err = nil
+	}
+	r.after = place.Value
+	return err
 }
 
 // take is how many deliveries are due, and notes when the next one is. What was
@@ -280,7 +316,7 @@ func (r *redriveRecord) take(now time.Time) int {
 // nextDead is the index keys of the next dead letters behind a redrive's place
 // in its shard, of those that had failed when it began.
 func (t *Topics) nextDead(r *redriveRecord, limit int) (keys [][]byte, err error) {
-	err = t.store.Scan(r.Shard, causePrefix(r.Cause.text()), r.After, func(rec queue.Record) bool {
+	err = t.store.Scan(r.Shard, causePrefix(r.Cause.text()), r.after, func(rec queue.Record) bool {
 		if causeTime(rec.Key).After(r.Created) {
 			return false
 		}
@@ -291,10 +327,10 @@ func (t *Topics) nextDead(r *redriveRecord, limit int) (keys [][]byte, err error
 }
 
 // redriveSome goes through dead letters until most of them are queued again:
-// those and their count are one batch. It moves the redrive's place.
+// those, their count and the redrive's new place are one batch.
 func (t *Topics) redriveSome(ctx context.Context, r *redriveRecord, keys [][]byte, most int) (queued int, err error) {
 	b := &queue.Batch{}
-	skipped := 0
+	skipped, place := 0, r.after
 	opened := map[queue.ID]bool{}
 	for _, key := range keys {
 		if queued == most {
@@ -305,7 +341,7 @@ func (t *Topics) redriveSome(ctx context.Context, r *redriveRecord, keys [][]byt
 		if err != nil {
 			return 0, err
 		}
-		r.After = key
+		place = key
 		if w.skip != "" {
 			skipped++
 			continue
@@ -321,6 +357,7 @@ func (t *Topics) redriveSome(ctx context.Context, r *redriveRecord, keys [][]byt
 			return 0, err
 		}
 	}
+	b.Put(redrivePlaceKey(r.ID), place)
 	b.Add(redriveCounter(r.ID, redriveQueued), int64(queued))
 	b.Add(redriveCounter(r.ID, redriveSkipped), int64(skipped))
 	if _, err := t.store.Commit(ctx, r.Shard, b); err != nil {
@@ -341,8 +378,13 @@ func (t *Topics) forgetRedrive(ctx context.Context, m queue.Received, r redriveR
 	for shard := t.store.Shards() - 1; shard >= 0; shard-- { // the one with its record last
 		b := &queue.Batch{}
 		b.RemovePrefix(redriveKey(r.ID))
+		b.Remove(redrivePlaceKey(r.ID))
 		if shard == 0 {
 			b.Delete(m.Handle)
+			if id, rev, err := get[queue.ID](t.store, 0, latestRedriveKey(r.Cause)); err == nil && id == r.ID {
+				b.Expect(latestRedriveKey(r.Cause), rev)
+				b.Remove(latestRedriveKey(r.Cause))
+			}
 		}
 		if _, err := t.store.Commit(ctx, shard, b); err != nil {
 			return err

@@ -211,6 +211,8 @@ type deliveryRecord struct {
 	Reason   string    `json:"r,omitempty"`
 	Provider string    `json:"id,omitempty"` // the provider's id
 	Failures int       `json:"f,omitempty"`  // attempts recorded as failed
+
+	Unapplied []UnappliedEvidence `json:"e,omitempty"`
 }
 
 // local tells whether the delivery is for a queue of this gateway.
@@ -230,6 +232,21 @@ type Delivery struct {
 	Reason       string
 	ProviderID   string
 	NextAttempt  bool // queued for a retry
+	// Unapplied is evidence that came and changed nothing, oldest first: of an
+	// earlier try, or of a lower rank than what was known. The first 8 are kept.
+	Unapplied []UnappliedEvidence
+}
+
+// UnappliedEvidence is what a provider said of an attempt without changing
+// where its delivery stands.
+type UnappliedEvidence struct {
+	Try        int       `json:"try"`
+	State      State     `json:"state"`
+	At         time.Time `json:"at"` // when it came
+	Account    string    `json:"account,omitempty"`
+	ProviderID string    `json:"provider_id,omitempty"`
+	Kind       string    `json:"kind,omitempty"`
+	Code       string    `json:"code,omitempty"`
 }
 
 // FailedAttempt is the small record a failed attempt leaves.
@@ -248,5 +265,6 @@ func (r *deliveryRecord) show(id queue.ID) Delivery {
 	return Delivery{
 		ID: id, State: r.State, Try: r.Try, Protocol: r.Protocol, Account: r.Account, Subscription: r.Sub,
 		At: r.At, Kind: r.Kind, Code: r.Code, Reason: r.Reason, ProviderID: r.Provider, NextAttempt: r.Waiting,
+		Unapplied: r.Unapplied,
 	}
 }

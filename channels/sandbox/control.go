@@ -35,7 +35,8 @@ func (s *Server) startControl() error {
 	})
 	mux.HandleFunc("POST /expect", s.postExpect)
 	mux.HandleFunc("POST /reply", s.postReply)
-	s.closers = append(s.closers, serveHTTP(l, thisMachine(http.NewCrossOriginProtection().Handler(mux))))
+	s.Control = thisMachine(http.NewCrossOriginProtection().Handler(mux))
+	s.closers = append(s.closers, serveHTTP(l, s.Control))
 	return nil
 }
 

@@ -52,6 +52,9 @@ type Server struct {
 	// URL is the control API's address; GET / describes it, in a browser it shows
 	// the inbox.
 	URL string
+	// Control is the same, to be served at another address too; its page needs a
+	// path that ends with a slash.
+	Control http.Handler
 
 	closers []func() error
 }

@@ -18,7 +18,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *Request, s *Service, out any)
 	w.Header().Set("X-Amzn-RequestId", r.ID)
 	if r.Protocol == Query {
 		w.Header().Set("Content-Type", "text/xml")
-		_, _ = w.Write(encodeXML(r, s, o)) // the client went away: nobody to tell
+		write(w, encodeXML(r, s, o))
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
@@ -30,7 +30,13 @@ func (h *Handler) answer(w http.ResponseWriter, r *Request, s *Service, out any)
 		h.fail(w, r, s, err)
 		return
 	}
-	_, _ = w.Write(text) // the client went away: nobody to tell
+	write(w, text)
+}
+
+// write sends a body whose length is known, so that it needs no chunks.
+func write(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the client went away: nobody to tell
 }
 
 // fail writes an error.

@@ -10,10 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 const formType = "application/x-www-form-urlencoded"
@@ -87,7 +84,7 @@ func (r *Request) read(w http.ResponseWriter, hr *http.Request, most int64) erro
 	return r.form.check()
 }
 
-// checkJSON refuses what encoding/json would read otherwise than it was meant.
+// checkJSON refuses what is no call in JSON by its head.
 func (r *Request) checkJSON(hr *http.Request) error {
 	if hr.Method != http.MethodPost {
 		return &Error{Code: "InvalidAction", JSONCode: coral + "UnknownOperationException", Status: http.StatusMethodNotAllowed, Message: "The method must be POST."}
@@ -100,43 +97,7 @@ func (r *Request) checkJSON(hr *http.Request) error {
 			Message: "The Content-Type must be application/x-amz-json-1.0.",
 		}
 	}
-	if !utf8.Valid(r.body) || halfEscaped(r.body) {
-		return malformed("the body is not UTF-8")
-	}
 	return nil
-}
-
-// halfEscaped tells whether a JSON text has one half of a surrogate pair without
-// the other: encoding/json makes another character of it.
-func halfEscaped(text []byte) bool {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 || i+2 > len(text) {
-			return false
-		}
-		unit, ok := escapedUnit(text[i:])
-		switch {
-		case !ok: // another escape, or none at all
-			text = text[i+2:]
-		case !utf16.IsSurrogate(unit):
-			text = text[i+6:]
-		default:
-			low, _ := escapedUnit(text[i+6:])
-			if utf16.DecodeRune(unit, low) == utf8.RuneError {
-				return true
-			}
-			text = text[i+12:]
-		}
-	}
-}
-
-// escapedUnit reads an escape such as \u00e9 at the beginning of a text.
-func escapedUnit(text []byte) (unit rune, ok bool) {
-	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	return rune(n), err == nil
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {

@@ -82,6 +82,8 @@ func (a *api) registerDelivery() {
 		Body struct {
 			Delivery
 			FailedAttempts []topics.FailedAttempt `json:"failed_attempts"`
+
+			Unapplied []topics.UnappliedEvidence `json:"unapplied_evidence,omitempty" doc:"what providers said without changing the state: of an earlier try, or outranked"`
 		}
 	}
 	operation(a, "read", "GET /v1/deliveries/{id}", "A delivery and its failed attempts", func(ctx context.Context, in *struct {
@@ -93,7 +95,7 @@ func (a *api) registerDelivery() {
 		}
 		d, attempts, err := a.Topics.Attempts(ownerOf(ctx), id)
 		out := &deliveryOut{}
-		out.Body.Delivery, out.Body.FailedAttempts = showDelivery(d), attempts
+		out.Body.Delivery, out.Body.FailedAttempts, out.Body.Unapplied = showDelivery(d), attempts, d.Unapplied
 		return out, err
 	})
 }

@@ -146,14 +146,8 @@ func (i *importing) parse(line []byte, answer *ImportLine) (s topics.Subscriptio
 		return s, false
 	}
 	var in SubscriptionRequest
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		*answer = badLine(err)
-		return s, false
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		*answer = ImportLine{Error: "must be one JSON object"}
+	if field, reason := readLine(line, &in); reason != "" {
+		*answer = ImportLine{Field: field, Error: reason}
 		return s, false
 	}
 	s, err := in.subscription(i.topic)
@@ -195,18 +189,6 @@ func (i *importing) answer(answers []ImportLine) {
 			_ = i.out.Encode(ImportLine{Lines: i.lines, Refused: i.refused})
 		}
 	}
-}
-
-// badLine says what is wrong with the JSON of a line and not what is in it.
-func badLine(err error) ImportLine {
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) && kind.Field != "" {
-		return ImportLine{Field: kind.Field, Error: "must be " + kind.Type.String() + ", not " + kind.Value}
-	}
-	if _, name, ok := bytes.Cut([]byte(err.Error()), []byte("unknown field ")); ok {
-		return ImportLine{Field: string(bytes.Trim(name, `"`)), Error: "is no field of a subscription"}
-	}
-	return ImportLine{Error: "must be one JSON object"}
 }
 
 func (i *importing) end(err error) {

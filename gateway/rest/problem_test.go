@@ -36,18 +36,22 @@ func TestWhatIsNoRequest(t *testing.T) {
 		require.Equal(t, "The body must be one JSON object.", p.Detail)
 	}
 	b.refused(400, "malformed", "", route, "")
+	p := b.refused(400, "malformed", "body", route, `{"name":"a","display_name":"secret-value","display_name":"b"}`)
+	require.Equal(t, "display_name is given twice", p.Errors[0].Reason)
+	_, text := b.send(route, "{\"name\":\"\xff\"}")
+	require.Contains(t, text, "malformed")
 	for _, body := range []string{`[]`, `"x"`, `null`, `1`} {
 		b.refused(422, "invalid", "body", route, body)
 	}
 	b.refused(422, "invalid", "colour", route, `{"name":"a","colour":"secret-value"}`)
-	_, text := b.send(route, `{"name":"a","on_uncertain":"secret-value"}`)
+	_, text = b.send(route, `{"name":"a","on_uncertain":"secret-value"}`)
 	require.NotContains(t, text, "secret-value", "values are not echoed")
 	b.refused(415, "content_type", "", route, "name=a", "Content-Type: application/x-www-form-urlencoded")
 	b.refused(415, "content_type", "", route, "{}", "Content-Type: text/plain")
 	b.do(200, route, `{"name":"a"}`, "Content-Type: application/json; charset=utf-8")
 	b.do(200, "GET /v1/topics/a", "", "Accept: application/xml")
 
-	p := b.refused(413, "too_large", "", route, `{"name":"a","display_name":"`+strings.Repeat("x", 1000)+`"}`)
+	p = b.refused(413, "too_large", "", route, `{"name":"a","display_name":"`+strings.Repeat("x", 1000)+`"}`)
 	require.Equal(t, "The body must be at most 1000 bytes.", p.Detail)
 	exact := `{"name":"b","display_name":"` + strings.Repeat("x", 970) + `"}`
 	require.Len(t, exact, 1000)

@@ -86,6 +86,7 @@ func New(o Options) http.Handler {
 
 func (a *api) config() huma.Config {
 	cfg := huma.DefaultConfig("Fanfare", a.Version)
+	cfg.Formats = formats()
 	cfg.DocsPath = "" // its page would load scripts from elsewhere
 	cfg.SchemasPath = ""
 	cfg.CreateHooks = nil // bodies get no $schema
