@@ -3,6 +3,7 @@ package queue
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"time"
@@ -162,7 +163,8 @@ func (s *Store) checkSend(shard int, o *op) error {
 	return nil
 }
 
-// dedupHash is what a FIFO message is recognised by.
+// dedupHash is what a FIFO message is recognised by. The body's hash is as good
+// as an id of the same text, as in SQS.
 func dedupHash(set *Settings, m *Message) (hash [16]byte, ok bool) {
 	if !set.FIFO {
 		return hash, false
@@ -172,13 +174,13 @@ func dedupHash(set *Settings, m *Message) (hash [16]byte, ok bool) {
 		scope = m.Group
 	}
 	if m.DedupID != "" {
-		return hashText("id"+scope, m.DedupID), true
+		return hashText(scope, m.DedupID), true
 	}
 	if !set.ContentDedup {
 		return hash, false
 	}
 	sum := sha256.Sum256(m.Body)
-	return hashText("body"+scope, string(sum[:])), true
+	return hashText(scope, hex.EncodeToString(sum[:])), true
 }
 
 // hashText shortens a text of a scope.

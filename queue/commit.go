@@ -82,7 +82,7 @@ func (w *writer) checkSend(o *op, st *step) error {
 	if !st.def.Settings.FIFO || !o.dedups {
 		return nil
 	}
-	first, err := w.firstSent(queueIdentity(st.def.number()), o.dedup)
+	first, err := w.firstSent(st.def.number(), o.dedup)
 	st.first = first
 	return err
 }
@@ -177,7 +177,7 @@ func (w *writer) send(o *op, st *step) Sent {
 	number := st.def.number()
 	if o.dedups && st.def.Settings.FIFO {
 		if st.first == nil { // an earlier change of this batch may have been the first
-			st.first = w.firstInBatch(queueIdentity(number), o.dedup)
+			st.first = w.firstInBatch(number, o.dedup)
 		}
 		if st.first != nil {
 			return *st.first
@@ -193,7 +193,7 @@ func (w *writer) send(o *op, st *step) Sent {
 	if o.dedups && st.def.Settings.FIFO {
 		v := binary.AppendUvarint(nil, uint64(w.now)+uint64(recentBucket))
 		v = binary.AppendUvarint(v, sent.Sequence)
-		w.remember(recentDedup, queueIdentity(number), o.dedup, append(v, sent.ID[:]...))
+		w.remember(recentDedup, number, o.dedup, append(v, sent.ID[:]...))
 	}
 	return sent
 }

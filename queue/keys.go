@@ -18,7 +18,7 @@ const (
 	tableReady      = 'r' // queue, group, position → what a lease needs to know
 	tableLease      = 'l' // queue, position → state, from the first lease on
 	tableTimer      = 't' // due, queue, position → state
-	tableLock       = 'k' // queue, group → how many messages lock the FIFO group
+	tableLock       = 'k' // queue, group → how many messages lock the FIFO group, and the first of them
 	tableRecent     = 'e' // bucket of time, kind, queue, hash → deduplication ids, receive attempts
 	tableRecord     = 'd' // key → revision, value
 	tableCounter    = 'n' // key → sum

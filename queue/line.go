@@ -61,6 +61,9 @@ type group struct {
 	next    uint64
 	drained bool
 	locks   uint64 // FIFO: leased and waiting messages, which hold the group back
+	// first is the first message leased since the group was last unlocked. It alone
+	// is given again while others are out, for it comes before them; as in SQS.
+	first uint64
 
 	call  uint64 // the receive that last took from it
 	taken int
@@ -164,36 +167,53 @@ func (w *writer) openGroup(ln *line, name string) *group {
 	}
 	g := &group{name: name, drained: ln.complete}
 	if ln.fifo && ln.counts.leased+ln.counts.waiting > 0 {
-		g.locks = w.locksOnDisk(ln, name)
+		g.locks, g.first = w.locksOnDisk(ln, name)
 	}
 	ln.groups[name] = g
 	w.held += groupCost
 	return g
 }
 
-// locked tells whether a FIFO group is held back.
-func (w *writer) locked(ln *line, name string) bool {
+// locked tells whether a ready message is held back by its FIFO group.
+func (w *writer) locked(ln *line, name string, pos uint64) bool {
 	if g := ln.groups[name]; g != nil {
-		return g.locks > 0
+		return g.locks > 0 && pos != g.first
 	}
-	return ln.fifo && ln.counts.leased+ln.counts.waiting > 0 && w.locksOnDisk(ln, name) > 0
+	if !ln.fifo || ln.counts.leased+ln.counts.waiting == 0 {
+		return false
+	}
+	locks, first := w.locksOnDisk(ln, name)
+	return locks > 0 && pos != first
 }
 
 // locksOnDisk is right for a group that is not in memory: its lock was not
 // changed in the open batch, since groups leave memory between batches only.
-func (w *writer) locksOnDisk(ln *line, name string) uint64 {
+func (w *writer) locksOnDisk(ln *line, name string) (locks, first uint64) {
 	w.buf = groupKey(w.buf[:0], w.sh.prefix, tableLock, ln.number, name)
 	v, err := w.get(w.buf)
 	must(err)
-	n, _ := binary.Uvarint(v)
-	return n
+	locks, n := binary.Uvarint(v)
+	first, _ = binary.Uvarint(v[n:])
+	return locks, first
+}
+
+// holds tells whether messages that are out keep the group from giving any: all
+// but the first are kept. What is not read yet may be that one.
+func (g *group) holds() bool {
+	if g.locks == 0 {
+		return false
+	}
+	if len(g.ready) == 0 {
+		return g.drained || g.first == 0
+	}
+	return g.ready[0].pos != g.first
 }
 
 // list puts the group where it belongs: in turn if it may give something, out
 // of memory if there is nothing to know about it.
 func (w *writer) list(ln *line, g *group) {
 	switch {
-	case g.locks > 0:
+	case g.holds():
 		ln.ring.remove(g)
 	case len(g.ready) > 0 || !g.drained:
 		ln.ring.push(g)
@@ -238,9 +258,10 @@ func (w *writer) lock(ln *line, name string, delta int) {
 	g.locks = uint64(max(int64(g.locks)+int64(delta), 0))
 	key := groupKey(w.buf[:0], w.sh.prefix, tableLock, ln.number, name)
 	if g.locks == 0 {
+		g.first = 0
 		w.delete(key)
 	} else {
-		w.set(key, binary.AppendUvarint(w.val[:0], g.locks))
+		w.set(key, binary.AppendUvarint(binary.AppendUvarint(w.val[:0], g.locks), g.first))
 	}
 	w.list(ln, g)
 	if g.locks == 0 && g.listed {
@@ -314,7 +335,7 @@ func (w *writer) takeReady(ln *line, g *group) (readyEntry, bool) {
 	if len(g.ready) == 0 && !g.drained {
 		w.fill(ln, g)
 	}
-	if len(g.ready) == 0 {
+	if len(g.ready) == 0 || g.holds() {
 		return readyEntry{}, false
 	}
 	e := g.ready[0]

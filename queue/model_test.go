@@ -21,6 +21,7 @@ type modelQueue struct {
 	set      queue.Settings
 	messages []*modelMessage
 	dedup    map[string]time.Time
+	first    map[string]*modelMessage // by FIFO group: the first leased since the group was free
 	purged   time.Time
 }
 
@@ -75,25 +76,29 @@ func (m *model) add(q *modelQueue, msg *modelMessage) {
 	})
 }
 
+// held tells whether messages that are out hold a FIFO group back.
+func (q *modelQueue) held(group string) bool {
+	return q.set.FIFO && slices.ContainsFunc(q.messages, func(msg *modelMessage) bool {
+		return msg.group == group && (msg.leased || msg.waiting && msg.lease > 0)
+	})
+}
+
 // ready are the messages that may be received, in order; of a FIFO group that
-// is held back none.
+// is held back only the one that was first.
 func (q *modelQueue) ready() []*modelMessage {
-	held := map[string]bool{}
-	for _, msg := range q.messages {
-		if q.set.FIFO && (msg.leased || msg.waiting && msg.lease > 0) {
-			held[msg.group] = true
-		}
-	}
 	var out []*modelMessage
 	for _, msg := range q.messages {
-		if !msg.leased && !msg.waiting && !held[msg.group] {
+		if !msg.leased && !msg.waiting && (q.first[msg.group] == msg || !q.held(msg.group)) {
 			out = append(out, msg)
 		}
 	}
 	return out
 }
 
-func (m *model) lease(msg *modelMessage, visibility time.Duration) {
+func (m *model) lease(q *modelQueue, msg *modelMessage, visibility time.Duration) {
+	if !q.held(msg.group) {
+		q.first[msg.group] = msg
+	}
 	msg.leased, msg.due, msg.began = true, m.now.Add(visibility), m.now
 	msg.receives++
 	msg.lease++

@@ -98,7 +98,7 @@ func newModelRun(t *rapid.T, shards int) *modelRun {
 		require.NoError(t, err)
 		q, err := r.store.Queue(name)
 		require.NoError(t, err)
-		r.model.queues[name] = &modelQueue{name: name, set: q.Settings, dedup: map[string]time.Time{}}
+		r.model.queues[name] = &modelQueue{name: name, set: q.Settings, dedup: map[string]time.Time{}, first: map[string]*modelMessage{}}
 	}
 	r.model.now = time.Now()
 	return r
@@ -158,7 +158,7 @@ func (r *modelRun) receive(t *rapid.T) {
 			require.Equal(t, first, i, "received %s before %s", g.Body, ready[first].body)
 		}
 		ready = slices.Delete(ready, i, i+1)
-		r.model.lease(msg, visibility)
+		r.model.lease(q, msg, visibility)
 		require.Equal(t, msg.receives, g.Receives)
 		require.Equal(t, msg.group, g.Group)
 		require.Equal(t, msg.source, g.SourceQueue)
@@ -178,7 +178,7 @@ func (r *modelRun) handle(t *rapid.T) heldHandle {
 func (r *modelRun) delete(t *rapid.T) {
 	h := r.handle(t)
 	q := r.model.queues[h.queue]
-	if q.find(h.message) && h.message.lease == h.lease {
+	if q.find(h.message) && (h.message.lease == h.lease || !q.set.FIFO && !h.message.leased && !h.message.waiting) {
 		q.remove(h.message)
 	}
 	require.NoError(t, r.store.Delete(context.Background(), h.queue, h.real)[0])
@@ -189,13 +189,17 @@ func (r *modelRun) visibility(t *rapid.T) {
 	q := r.model.queues[h.queue]
 	d := time.Duration(rapid.SampledFrom([]int{0, 7, 90}).Draw(t, "visibility")) * time.Second
 	err := r.store.ChangeVisibility(context.Background(), h.queue, h.real, d)
-	if !q.find(h.message) || !h.message.leased || h.message.lease != h.lease {
+	own := h.message.leased && h.message.lease == h.lease
+	if !q.find(h.message) || !own && (q.set.FIFO || h.message.waiting) {
 		require.ErrorIs(t, err, queue.ErrNotInFlight)
 		return
 	}
 	require.NoError(t, err)
-	if h.message.due = r.model.now.Add(d); d == 0 {
+	switch h.message.due = r.model.now.Add(d); {
+	case d == 0 && h.message.leased:
 		r.model.endLease(q, h.message, r.model.now)
+	case d > 0:
+		h.message.leased = true
 	}
 }
 
@@ -316,6 +320,7 @@ func (r *modelRun) purge(t *rapid.T) {
 	}
 	require.NoError(t, err)
 	q.messages, q.purged = nil, r.model.now
+	clear(q.dedup)
 }
 
 // check compares counts, records and counters.

@@ -91,7 +91,7 @@ func (w *writer) freeState(ln *line, pos uint64, c *content) (s state, free bool
 			return s, false
 		}
 	}
-	return s, s.phase == phaseReady && !w.locked(ln, c.group)
+	return s, s.phase == phaseReady && !w.locked(ln, c.group, pos)
 }
 
 // transfer moves a message to another queue, as a new one.

@@ -87,7 +87,9 @@ func leaseMillis(d time.Duration) int64 {
 	return durationMillis(d)
 }
 
-// take leases messages, a turn for each group, until there are enough.
+// take leases messages, a turn for each group, until there are enough. A turn in
+// a FIFO queue is all that the group has, since it is held back from then on:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html
 func (r *receiveWork) take(w *writer, ln *line, due int64) {
 	w.call++
 	if !r.visited {
@@ -128,7 +130,7 @@ func (r *receiveWork) take(w *writer, ln *line, due int64) {
 			ln.turns++
 			r.got = append(r.got, leased{pos: e.pos, state: w.lease(ln, g.name, e, due), fresh: e.lease == 0})
 		}
-		if w.list(ln, g); g.listed {
+		if w.list(ln, g); g.listed && !ln.fifo {
 			ln.ring.rotate(g)
 		}
 	}
@@ -162,9 +164,13 @@ func (r *receiveWork) endTaken(w *writer, ln *line, atOnce bool) {
 			locks[r.got[i].state.group]++
 		}
 		for i := range r.got { // in order, not the map's
-			if n := locks[r.got[i].state.group]; n > 0 {
-				w.lock(ln, r.got[i].state.group, n)
-				locks[r.got[i].state.group] = 0
+			name := r.got[i].state.group
+			if n := locks[name]; n > 0 {
+				if g := w.openGroup(ln, name); g.locks == 0 {
+					g.first = r.got[i].pos
+				}
+				w.lock(ln, name, n)
+				locks[name] = 0
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // deleteWork deletes messages as SQS does: a handle whose lease ended deletes
-// if nobody leased the message since.
+// if nobody leased the message since, or, of a standard queue, nobody has it now.
 type deleteWork struct{ handles []Handle }
 
 func (d *deleteWork) do(w *writer) (answer, error) {
@@ -16,7 +16,8 @@ func (d *deleteWork) do(w *writer) (answer, error) {
 		if err != nil {
 			return 0, err
 		}
-		if q, _ := w.store.byNumber(h.queue); q == nil {
+		q, def := w.store.byNumber(h.queue)
+		if q == nil {
 			continue // purged
 		}
 		if !ok {
@@ -25,7 +26,7 @@ func (d *deleteWork) do(w *writer) (answer, error) {
 				return 0, err
 			}
 		}
-		if ok && s.lease <= h.lease {
+		if ok && (s.lease <= h.lease || s.phase == phaseReady && !def.Settings.FIFO) {
 			w.remove(w.line(h.queue), h.seq, s)
 		}
 	}
@@ -49,8 +50,9 @@ func (w *writer) neverLeased(h Handle) (state, bool, error) {
 }
 
 // Delete removes leased messages; one error per handle. As in SQS a handle
-// whose lease ended deletes the message if it was not leased since, and
-// otherwise succeeds without effect. Durable on return.
+// whose lease ended deletes the message if it was not leased since, or is in a
+// standard queue and not leased now, and otherwise succeeds without effect.
+// Durable on return.
 func (s *Store) Delete(ctx context.Context, queue string, handles ...Handle) []error {
 	errs := make([]error, len(handles))
 	parts := make(map[int][]int)
@@ -84,20 +86,30 @@ type visibilityWork struct {
 
 func (v *visibilityWork) do(w *writer) (answer, error) {
 	h := v.handle
+	q, def := w.store.byNumber(h.queue)
 	s, ok, err := w.stateOf(h.queue, h.seq)
+	if err == nil && !ok && q != nil && !def.Settings.FIFO {
+		s, ok, err = w.neverLeased(h)
+	}
 	if err != nil {
 		return 0, err
 	}
-	q, def := w.store.byNumber(h.queue)
-	if !ok || s.phase != phaseLeased || s.lease != h.lease || q == nil {
+	held := ok && s.phase == phaseLeased && s.lease == h.lease
+	if q == nil || !held && (!ok || s.phase == phaseWaiting || def.Settings.FIFO) {
 		return 0, fmt.Errorf("message %d: %w", h.seq, ErrNotInFlight)
+	}
+	when := durableIf(def.Settings.FIFO || def.Settings.DurableLeases)
+	ln := w.line(h.queue)
+	if s.phase == phaseReady {
+		if v.d > 0 {
+			w.hide(ln, h, s, w.now+durationMillis(v.d))
+		}
+		return when, nil
 	}
 	due := w.now + durationMillis(v.d)
 	if due > s.leased+durationMillis(MaxVisibility) {
 		return 0, fmt.Errorf("%w: the lease would last longer than %v", ErrInvalid, MaxVisibility)
 	}
-	when := durableIf(def.Settings.FIFO || def.Settings.DurableLeases)
-	ln := w.line(h.queue)
 	if v.d == 0 {
 		w.endLease(ln, h.seq, s)
 		return when, nil
@@ -108,8 +120,24 @@ func (v *visibilityWork) do(w *writer) (answer, error) {
 	return when, nil
 }
 
+// hide gives the latest lease of a ready message back to whoever had it. One
+// that was lost in a crash is that of the handle.
+func (w *writer) hide(ln *line, h Handle, s state, due int64) {
+	w.leave(ln, h.seq, s)
+	s.phase, s.lease, s.leased, s.due = phaseLeased, max(s.lease, h.lease), w.now, due
+	ln.counts.leased++
+	if leaseEpoch(s.lease) == w.store.meta.Epoch {
+		ln.fly(s.group, 1)
+	}
+	w.touch(ln)
+	w.putState(ln.number, h.seq, &s)
+}
+
 // ChangeVisibility makes a leased message's lease end d from now; 0 ends it at
-// once. d is 0 … MaxVisibility counted from the receive.
+// once. d is 0 … MaxVisibility counted from the receive. In a standard queue it
+// takes, as in SQS, any handle of a message: after the lease ended the message is
+// hidden again, and a lease of somebody else ends then too. In a FIFO queue, and
+// for a message that is gone or waits, it is ErrNotInFlight.
 func (s *Store) ChangeVisibility(ctx context.Context, queue string, h Handle, d time.Duration) error {
 	q, err := s.lookup(queue)
 	if err != nil {

@@ -198,10 +198,13 @@ func (h *Handler) find(r *Request) (*Service, Action, error) {
 
 func unknownAction(r *Request) *Error {
 	e := &Error{Code: "InvalidAction", JSONCode: coral + "UnknownOperationException", Status: http.StatusBadRequest}
-	if r.Action == "" {
+	switch {
+	case r.Action != "":
+		e.Message = "The action " + r.Action + " is not valid for this endpoint."
+	case r.AtQueue():
+		e.Code, e.Status, e.bare = "UnknownOperationException", http.StatusNotFound, true
+	default:
 		e.Code, e.Message = "MissingAction", "The request names no action."
-		return e
 	}
-	e.Message = "The action " + r.Action + " is not valid for this endpoint."
 	return e
 }

@@ -25,9 +25,12 @@ func (r *Request) decode(in any, s *shape) error {
 	err := json.Unmarshal(r.body, in)
 	var value *json.SemanticError
 	var text *jsontext.SyntacticError
+	var refused *Error // a type that reads itself says what is wrong
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &refused):
+		return refused
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &text):
 		return malformed(place(text.JSONPointer) + " is given twice")
 	case errors.As(err, &value) && value.JSONPointer != "" && value.Err == nil:

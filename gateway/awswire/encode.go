@@ -15,9 +15,15 @@ func encodeXML(r *Request, s *Service, out output) []byte {
 	b.Grow(512)
 	b.WriteString(`<?xml version="1.0"?><` + r.Action + `Response xmlns="` + s.Namespace + `">`)
 	if out.value != nil {
-		b.WriteString("<" + r.Action + "Result>")
-		encodeStruct(&b, out.shape, reflect.ValueOf(out.value).Elem())
-		b.WriteString("</" + r.Action + "Result>")
+		result := r.Action + "Result"
+		open(&b, result)
+		begin := b.Len()
+		if encodeStruct(&b, out.shape, reflect.ValueOf(out.value).Elem()); b.Len() > begin {
+			closing(&b, result)
+		} else { // as AWS writes an empty result, which some look for as a text
+			b.Truncate(begin - 1)
+			b.WriteString("/>")
+		}
 	}
 	b.WriteString(`<ResponseMetadata><RequestId>` + r.ID + `</RequestId></ResponseMetadata></` + r.Action + `Response>`)
 	return b.Bytes()

@@ -19,6 +19,8 @@ type Error struct {
 	Status     int
 	Message    string
 	RetryAfter time.Duration // whole seconds; 0 for none
+
+	bare bool // in XML nothing but the code, as AWS answers who asks a queue's URL for nothing
 }
 
 // Error is code and message.
@@ -48,6 +50,9 @@ func (e *Error) json(s *Service) []byte {
 }
 
 func (e *Error) xml(r *Request, s *Service) []byte {
+	if e.bare {
+		return []byte("<" + e.Code + "/>\n")
+	}
 	var b bytes.Buffer
 	b.WriteString(`<?xml version="1.0"?><ErrorResponse xmlns="` + s.Namespace + `"><Error><Type>` + e.fault() + `</Type><Code>`)
 	escape(&b, e.Code)

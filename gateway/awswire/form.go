@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
@@ -147,21 +148,27 @@ func decodeText(name, text string, to reflect.Value) error {
 	case reflect.Int, reflect.Int64:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return malformed(name + " must be a whole number")
+			return invalidValue(name, "it must be a whole number")
 		}
 		to.SetInt(n)
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
-			return malformed(name + " must be true or false")
+			return invalidValue(name, "it must be true or false")
 		}
 		to.SetBool(b)
 	default: // []byte
 		b, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return malformed(name + " must be base64")
+			return invalidValue(name, "it must be base64")
 		}
 		to.SetBytes(b)
 	}
 	return nil
+}
+
+// invalidValue is about a value that is not of its parameter's type:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
+func invalidValue(name, reason string) *Error {
+	return &Error{Code: "InvalidParameterValue", Status: http.StatusBadRequest, Message: "The value of parameter " + name + " is invalid: " + reason + "."}
 }

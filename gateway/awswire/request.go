@@ -23,12 +23,21 @@ func Is(r *http.Request) bool {
 	}
 	switch r.Method {
 	case http.MethodGet:
-		return r.URL.Query().Has("Action")
+		return r.URL.Query().Has("Action") || atQueue(r.URL.Path)
 	case http.MethodPost:
 		return mediaType(r) == formType || r.URL.Query().Has("Action")
 	}
 	return false
 }
+
+// atQueue tells whether a path is a queue's: /ACCOUNT/NAME.
+func atQueue(path string) bool {
+	account, name, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return isAccount(account) && name != ""
+}
+
+// AtQueue tells whether the request went to a queue's own URL.
+func (r *Request) AtQueue() bool { return atQueue(r.Path) }
 
 func mediaType(r *http.Request) string {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))

@@ -148,7 +148,7 @@ func loopbackHost(host string, own netip.Addr) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	if strings.EqualFold(host, "localhost") {
+	if name := strings.ToLower(host); name == "localhost" || strings.HasSuffix(name, ".localhost") { // RFC 6761, section 6.3
 		return true
 	}
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))

@@ -100,11 +100,11 @@ func TestLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	b := open(t, nil)
 	host := strings.TrimPrefix(b.url, "http://")
-	for _, header := range []string{"Host: localhost", "Host: LOCALHOST:80", "Host: [::1]:8080", "Host: 127.0.0.2", "Origin: http://" + host} {
+	for _, header := range []string{"Host: localhost", "Host: LOCALHOST:80", "Host: sqs.eu-west-1.localhost:80", "Host: [::1]:8080", "Host: 127.0.0.2", "Origin: http://" + host} {
 		b.do(200, "GET /v1/topics", "", header)
 	}
 	for _, header := range []string{
-		"Host: evil.example", "Host: localhost.evil.example", "Host: 192.0.2.1:80", "Host: 0.0.0.0",
+		"Host: evil.example", "Host: localhost.evil.example", "Host: evillocalhost", "Host: 192.0.2.1:80", "Host: 0.0.0.0",
 		"Origin: http://evil.example", "Origin: null", "Origin: http://localhost:1", "Forwarded: for=192.0.2.1",
 		"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: localhost", "X-Real-Ip: 127.0.0.1",
 	} {

@@ -33,13 +33,13 @@ func TestQueues(t *testing.T) {
 
 	handle := ms[0]["handle"].(string)
 	b.do(204, "POST /v1/queues/work/visibility", `{"handle":"`+handle+`","visibility":"0s"}`)
-	b.refused(409, "state", "", "POST /v1/queues/work/visibility", `{"handle":"`+handle+`","visibility":"5s"}`)
 	ms = list(b.do(200, "POST /v1/queues/work/receive", `{"wait":"1s"}`), "messages")
 	require.Len(t, ms, 1)
 	require.Equal(t, 2.0, ms[0]["receives"])
 	out := b.do(200, "POST /v1/queues/work/delete", `{"handles":["`+ms[0]["handle"].(string)+`","x"]}`)
 	require.Equal(t, 1.0, out["deleted"])
 	require.Equal(t, "x", list(out, "failed")[0]["handle"])
+	b.refused(409, "state", "", "POST /v1/queues/work/visibility", `{"handle":"`+handle+`","visibility":"5s"}`)
 
 	b.do(204, "DELETE /v1/queues/work", "")
 	b.refused(404, "not_found", "", "DELETE /v1/queues/work", "")

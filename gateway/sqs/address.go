@@ -85,6 +85,14 @@ func (s *service) resolve(r *awswire.Request, queueURL string) (string, error) {
 	return topics.QueueName(s.ownerIn(account, r.Region), name), nil
 }
 
+// notAtQueue refuses an action that is none of a queue's at a queue's own URL.
+func notAtQueue(r *awswire.Request) error {
+	if r.Protocol == awswire.Query && r.AtQueue() {
+		return refuse(http.StatusBadRequest, "InvalidAction", "The action %s is not valid for this endpoint.", r.Action)
+	}
+	return nil
+}
+
 func (s *service) badAddress(queueURL string) *awswire.Error {
 	return refuse(http.StatusNotFound, "InvalidAddress", "The address %s is not valid for this endpoint.", queueURL)
 }

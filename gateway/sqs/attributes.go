@@ -51,10 +51,10 @@ func attributes() map[string]attribute {
 		"MaximumMessageSize":            stored("MaximumMessageSize", strconv.Itoa(maxMessage), between(1024, maxMessage)),
 		"ReceiveMessageWaitTimeSeconds": stored("ReceiveMessageWaitTimeSeconds", "0", between(0, 20)),
 		"Policy":                        stored("Policy", "", isObject),
-		"RedriveAllowPolicy":            stored("RedriveAllowPolicy", "", isAllowPolicy),
+		"RedriveAllowPolicy":            stored("RedriveAllowPolicy", "", isObject),
 		"KmsMasterKeyId":                stored("KmsMasterKeyId", "", func(text string) bool { return len(text) <= 2048 }),
-		"KmsDataKeyReusePeriodSeconds":  stored("KmsDataKeyReusePeriodSeconds", "", between(60, 86_400)),
-		"SqsManagedSseEnabled":          stored("SqsManagedSseEnabled", "false", oneOf("true", "false")),
+		"KmsDataKeyReusePeriodSeconds":  keyReuse(),
+		"SqsManagedSseEnabled":          managedEncryption(),
 		"FifoThroughputLimit":           ofFIFO(stored("FifoThroughputLimit", "perQueue", oneOf("perQueue", "perMessageGroupId"))),
 		"ContentBasedDeduplication": ofFIFO(attribute{
 			valid: oneOf("true", "false"),
@@ -88,6 +88,32 @@ func stored(name, absent string, valid func(text string) bool) attribute {
 			return absent
 		},
 	}
+}
+
+// managedEncryption is on by default, as at AWS, where a queue has a key of its own.
+func managedEncryption() attribute {
+	a := stored("SqsManagedSseEnabled", "true", oneOf("true", "false"))
+	shown := a.show
+	a.show = func(q *queue.Settings) string {
+		if q.Tags[attrTag+"KmsMasterKeyId"] != "" {
+			return "false"
+		}
+		return shown(q)
+	}
+	return a
+}
+
+// keyReuse has a default once there is a key to reuse.
+func keyReuse() attribute {
+	a := stored("KmsDataKeyReusePeriodSeconds", "", between(60, 86_400))
+	shown := a.show
+	a.show = func(q *queue.Settings) string {
+		if text := shown(q); text != "" || q.Tags[attrTag+"KmsMasterKeyId"] == "" {
+			return text
+		}
+		return "300"
+	}
+	return a
 }
 
 func setRetention(q *queue.Settings, text string) { q.Retention = seconds(text) }
@@ -137,7 +163,7 @@ func oneOf(texts ...string) func(text string) bool {
 
 func isObject(text string) bool {
 	var object map[string]any
-	return json.Unmarshal([]byte(text), &object) == nil
+	return json.Unmarshal([]byte(text), &object) == nil && object != nil
 }
 
 func seconds(text string) time.Duration {

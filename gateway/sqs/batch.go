@@ -10,7 +10,8 @@ import (
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
-// failed is an entry of a batch that did not go.
+// failed is an entry of a batch that did not go. A batch without any says nothing
+// of them: SDKs take the mere presence of the list for failures.
 type failed struct {
 	ID          string `json:"Id"`
 	SenderFault bool   `json:"SenderFault"`
@@ -60,8 +61,8 @@ type sendBatchInput struct {
 }
 
 type sendBatchOutput struct {
-	Successful []*sendOutput `json:"Successful" query:"SendMessageBatchResultEntry"`
-	Failed     []failed      `json:"Failed" query:"BatchResultErrorEntry"`
+	Successful []*sendOutput `json:"Successful,omitempty" query:"SendMessageBatchResultEntry"`
+	Failed     []failed      `json:"Failed,omitempty" query:"BatchResultErrorEntry"`
 }
 
 func (s *service) sendMessageBatch(ctx context.Context, r *awswire.Request, in *sendBatchInput) (*sendBatchOutput, error) {
@@ -75,7 +76,7 @@ func (s *service) sendMessageBatch(ctx context.Context, r *awswire.Request, in *
 	if size := batchSize(in.Entries); size > maxMessage {
 		return nil, refuseSimple(http.StatusBadRequest, "BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessage, size)
 	}
-	out := &sendBatchOutput{Successful: []*sendOutput{}, Failed: []failed{}}
+	out := &sendBatchOutput{}
 	msgs := make([]queue.Message, 0, len(in.Entries))
 	good := make([]*sendEntry, 0, len(in.Entries))
 	for i := range in.Entries {

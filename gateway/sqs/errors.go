@@ -72,8 +72,8 @@ func noQueue(r *awswire.Request) *awswire.Error {
 	return &awswire.Error{Code: simple + "NonExistentQueue", JSONCode: "QueueDoesNotExist", Status: http.StatusBadRequest, Message: message}
 }
 
-func badHandle() *awswire.Error {
-	return refuse(http.StatusNotFound, "ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
+func badHandle(format string, args ...any) *awswire.Error {
+	return refuse(http.StatusNotFound, "ReceiptHandleIsInvalid", format, args...)
 }
 
 // unavailable is what a client tries again after.
@@ -90,7 +90,7 @@ func inWords(r *awswire.Request, err error) error {
 	case errors.Is(err, queue.ErrNotFound):
 		return noQueue(r)
 	case errors.Is(err, queue.ErrInvalidHandle):
-		return badHandle()
+		return badHandle("The input receipt handle is invalid.")
 	case errors.Is(err, queue.ErrDiskFull):
 		return unavailable(10 * time.Second)
 	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrStoreFailed):

@@ -90,7 +90,7 @@ func digest(h hash.Hash, text []byte) {
 const maxAttributes = 10
 
 var (
-	attributeName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,256}$`)
+	attributeName = regexp.MustCompile(`^[\p{L}\p{N}_.-]{1,256}$`)
 	reservedName  = regexp.MustCompile(`(?i)^(AWS|Amazon)\.`)
 	dataType      = regexp.MustCompile(`^(String|Number|Binary)(\..+)?$`)
 )
@@ -125,7 +125,7 @@ func (v *value) size() int {
 func checkName(name string) error {
 	switch {
 	case !attributeName.MatchString(name), strings.HasPrefix(name, "."), strings.HasSuffix(name, "."), strings.Contains(name, ".."):
-		return invalid("Message (user) attribute name '%s' is invalid: it can contain upper and lower case letters, digits, periods, hyphens and underscores, up to 256 of them, and no period first, last or twice in a row.", name)
+		return invalid("Message (user) attribute name '%s' is invalid: it can contain letters, digits, periods, hyphens and underscores, up to 256 of them, and no period first, last or twice in a row.", name)
 	case reservedName.MatchString(name):
 		return invalid("You cannot use message attribute names beginning with 'AWS.' or 'Amazon.' because these strings are reserved for internal use.")
 	}

@@ -245,7 +245,7 @@ func TestVisibility(t *testing.T) {
 	again := f.receive(t, work)
 	require.Len(t, again, 1)
 	require.Equal(t, "2", again[0].Attributes["ApproximateReceiveCount"])
-	refused(t, change(m.ReceiptHandle, 10), "InvalidParameterValue", "Message does not exist or is not available for visibility timeout change.")
+	require.NoError(t, change(m.ReceiptHandle, 10), "an old handle is as good")
 	refused(t, change(again[0].ReceiptHandle, 43201), "InvalidParameterValue", "VisibilityTimeout must be an integer between 0 and 43200")
 	require.NoError(t, change(again[0].ReceiptHandle, 43190))
 	refused(t, change(aws.String("nonsense"), 1), "ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
@@ -253,7 +253,15 @@ func TestVisibility(t *testing.T) {
 	require.NoError(t, err, "an old handle succeeds")
 	require.Equal(t, "1", f.attribute(t, work, "ApproximateNumberOfMessagesNotVisible"), "and deletes nothing")
 	_, err = f.DeleteMessage(t.Context(), &awssqs.DeleteMessageInput{QueueUrl: f.create(t, "other"), ReceiptHandle: m.ReceiptHandle})
-	refused(t, err, "ReceiptHandleIsInvalid", "")
+	refused(t, err, "ReceiptHandleIsInvalid", "is not a valid receipt handle.")
+	require.NoError(t, change(m.ReceiptHandle, 0))
+	require.NoError(t, change(m.ReceiptHandle, 30), "it is hidden again")
+	require.Empty(t, f.receive(t, work))
+	require.NoError(t, change(m.ReceiptHandle, 0))
+	_, err = f.DeleteMessage(t.Context(), &awssqs.DeleteMessageInput{QueueUrl: work, ReceiptHandle: m.ReceiptHandle})
+	require.NoError(t, err)
+	require.Empty(t, f.receive(t, work), "deleted by an old handle, since nobody had it")
+	refused(t, change(again[0].ReceiptHandle, 10), "InvalidParameterValue", "Message does not exist or is not available for visibility timeout change.")
 }
 
 func TestInFlightLimit(t *testing.T) {
@@ -335,6 +343,17 @@ func TestFIFO(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.DeleteMessage(t.Context(), &awssqs.DeleteMessageInput{QueueUrl: orders, ReceiptHandle: two[0].ReceiptHandle})
 	refused(t, err, "InvalidParameterValue", "The receipt handle has expired.")
+}
+
+// AWS fills a receive with as many of one group as there are.
+func TestFIFOReceiveIsOfOneGroupFirst(t *testing.T) {
+	t.Parallel()
+	f := newFace(t, sqs.Options{})
+	orders := f.create(t, "orders.fifo", "FifoQueue", "true", "ContentBasedDeduplication", "true")
+	for _, body := range []string{"a1", "b1", "a2", "a3"} {
+		f.sendFIFO(t, orders, body[:1], body)
+	}
+	require.Equal(t, []string{"a1", "a2", "a3", "b1"}, bodies(f.receive(t, orders)))
 }
 
 func TestDeduplicationByGroup(t *testing.T) {

@@ -3,6 +3,7 @@ package sqs
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"slices"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
@@ -68,6 +69,16 @@ func (s *service) addPermission(ctx context.Context, r *awswire.Request, in *add
 	})
 }
 
+// maxActions is the most actions of a permission.
+const maxActions = 7
+
+// ownersOnly are the actions that cannot be permitted to another account:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-customer-managed-policy-examples.html#grant-cross-account-permissions-to-role-and-user-name
+var ownersOnly = [...]string{
+	"AddPermission", "CancelMessageMoveTask", "CreateQueue", "DeleteQueue", "ListMessageMoveTasks", "ListQueues", "ListQueueTags",
+	"RemovePermission", "SetQueueAttributes", "StartMessageMoveTask", "TagQueue", "UntagQueue",
+}
+
 func (s *service) checkPermission(in *addPermissionInput) error {
 	switch {
 	case in.Label == "":
@@ -75,9 +86,11 @@ func (s *service) checkPermission(in *addPermissionInput) error {
 	case !entryID.MatchString(in.Label):
 		return invalidValue("Label", in.Label, "Must be 1 to 80 alphanumeric characters, hyphens or underscores.")
 	case len(in.Accounts) == 0:
-		return missing("AWSAccountIds")
+		return invalidValue("PrincipalId", "[]", "Unable to verify.")
 	case len(in.Actions) == 0:
 		return missing("Actions")
+	case len(in.Actions) > maxActions:
+		return refuse(http.StatusForbidden, "OverLimit", "%d Actions were found, maximum allowed is %d.", len(in.Actions), maxActions)
 	}
 	for _, account := range in.Accounts {
 		if !isAccount(account) {
@@ -87,6 +100,9 @@ func (s *service) checkPermission(in *addPermissionInput) error {
 	for _, action := range in.Actions {
 		if _, ok := s.actions[action]; !ok && action != "*" {
 			return invalidValue("ActionName", action, "Please refer to the appropriate WSDL for a list of valid actions.")
+		}
+		if slices.Contains(ownersOnly[:], action) {
+			return invalidValue("ActionName", "SQS:"+action, "Only the queue owner is allowed to invoke this action.")
 		}
 	}
 	return nil

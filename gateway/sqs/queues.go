@@ -15,9 +15,9 @@ import (
 )
 
 type createQueueInput struct {
-	QueueName  string            `json:"QueueName"`
-	Attributes map[string]string `json:"Attributes" query:"Attribute,Name,Value"`
-	Tags       map[string]string `json:"tags" query:"Tag,Key,Value"`
+	QueueName  *string `json:"QueueName"`
+	Attributes texts   `json:"Attributes" query:"Attribute,Name,Value"`
+	Tags       texts   `json:"tags" query:"Tag,Key,Value"`
 }
 
 type queueURLOutput struct {
@@ -25,12 +25,18 @@ type queueURLOutput struct {
 }
 
 func (s *service) createQueue(ctx context.Context, r *awswire.Request, in *createQueueInput) (*queueURLOutput, error) {
-	if in.QueueName == "" {
-		return nil, missing("QueueName")
+	if err := notAtQueue(r); err != nil {
+		return nil, err
+	}
+	if in.QueueName == nil {
+		return nil, invalid("Value for parameter QueueName is invalid. Reason: Must specify a queue name.")
+	}
+	if *in.QueueName == "" {
+		return nil, invalid("Queue name cannot be empty")
 	}
 	s.defining.Lock()
 	defer s.defining.Unlock()
-	full := topics.QueueName(s.owner(r), in.QueueName)
+	full := topics.QueueName(s.owner(r), *in.QueueName)
 	set, err := s.asked(r, full, in.Attributes, in.Tags)
 	if err != nil {
 		return nil, err
@@ -160,6 +166,9 @@ type listQueuesOutput struct {
 }
 
 func (s *service) listQueues(_ context.Context, r *awswire.Request, in *listQueuesInput) (*listQueuesOutput, error) {
+	if err := notAtQueue(r); err != nil {
+		return nil, err
+	}
 	prefix := topics.QueueName(s.owner(r), in.Prefix)
 	urls, next, err := s.page(r, prefix, in.NextToken, in.MaxResults, func(*queue.Queue) bool { return true })
 	if err != nil {
@@ -218,7 +227,7 @@ type getAttributesInput struct {
 }
 
 type getAttributesOutput struct {
-	Attributes map[string]string `json:"Attributes,omitzero" query:"Attribute,Name,Value"`
+	Attributes map[string]string `json:"Attributes,omitempty" query:"Attribute,Name,Value"`
 }
 
 func (s *service) getQueueAttributes(_ context.Context, r *awswire.Request, in *getAttributesInput) (*getAttributesOutput, error) {
@@ -227,7 +236,7 @@ func (s *service) getQueueAttributes(_ context.Context, r *awswire.Request, in *
 		return nil, err
 	}
 	for _, name := range in.Names {
-		if !s.isAttribute(name) {
+		if !s.isAttribute(&q.Settings, name) {
 			return nil, unknownAttribute(name)
 		}
 	}
@@ -250,8 +259,8 @@ func (s *service) getQueueAttributes(_ context.Context, r *awswire.Request, in *
 }
 
 type setAttributesInput struct {
-	QueueURL   string            `json:"QueueUrl"`
-	Attributes map[string]string `json:"Attributes" query:"Attribute,Name,Value"`
+	QueueURL   string `json:"QueueUrl"`
+	Attributes texts  `json:"Attributes" query:"Attribute,Name,Value"`
 }
 
 func (s *service) setQueueAttributes(ctx context.Context, r *awswire.Request, in *setAttributesInput) (*none, error) {

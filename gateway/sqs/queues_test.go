@@ -52,7 +52,7 @@ func TestQueueNames(t *testing.T) {
 		_, err := f.CreateQueue(t.Context(), in)
 		code, message := "InvalidParameterValue", "an only include alphanumeric characters, hyphens, or underscores"
 		if name == "" {
-			code, message = "MissingParameter", "QueueName"
+			message = "Queue name cannot be empty"
 		}
 		refused(t, err, code, message)
 	}
@@ -73,7 +73,7 @@ func TestAttributesHaveDefaultsAndBounds(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"ApproximateNumberOfMessages": "0", "ApproximateNumberOfMessagesDelayed": "0", "ApproximateNumberOfMessagesNotVisible": "0",
 		"DelaySeconds": "0", "MaximumMessageSize": "1048576", "MessageRetentionPeriod": "345600", "ReceiveMessageWaitTimeSeconds": "0",
-		"VisibilityTimeout": "30", "SqsManagedSseEnabled": "false", "QueueArn": "arn:aws:sqs:us-east-1:000000000000:work",
+		"VisibilityTimeout": "30", "SqsManagedSseEnabled": "true", "QueueArn": "arn:aws:sqs:us-east-1:000000000000:work",
 	}, all.Attributes)
 	for _, c := range []struct{ name, least, most, under, over string }{
 		{"DelaySeconds", "0", "900", "-1", "901"},
@@ -101,12 +101,20 @@ func TestAttributesHaveDefaultsAndBounds(t *testing.T) {
 	refused(t, f.trySet(t, work, "ContentBasedDeduplication", "true"), "InvalidAttributeName", "Unknown Attribute ContentBasedDeduplication.")
 	_, err = f.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{QueueUrl: work, AttributeNames: attributeNames("Colour")})
 	refused(t, err, "InvalidAttributeName", "Unknown Attribute Colour.")
+	for _, name := range []string{"FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"} {
+		_, err = f.GetQueueAttributes(t.Context(), &awssqs.GetQueueAttributesInput{QueueUrl: work, AttributeNames: attributeNames(name)})
+		refused(t, err, "InvalidAttributeName", "Unknown Attribute "+name+".")
+	}
+	_, err = f.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("other"), Attributes: pairs([]string{"FifoQueue", "false"})})
+	refused(t, err, "InvalidAttributeName", "Unknown Attribute FifoQueue.")
 }
 
 func TestEncryptionIsOneOfTwo(t *testing.T) {
 	t.Parallel()
 	f := newFace(t, sqs.Options{})
 	work := f.create(t, "work", "KmsMasterKeyId", "alias/mine")
+	require.Equal(t, "false", f.attribute(t, work, "SqsManagedSseEnabled"))
+	require.Equal(t, "300", f.attribute(t, work, "KmsDataKeyReusePeriodSeconds"))
 	refused(t, f.trySet(t, work, "SqsManagedSseEnabled", "true"), "InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time.")
 	f.set(t, work, "KmsMasterKeyId", "")
 	f.set(t, work, "SqsManagedSseEnabled", "true")
@@ -120,6 +128,7 @@ func TestAttributesOfFIFOQueues(t *testing.T) {
 	for name, want := range map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "false", "DeduplicationScope": "queue", "FifoThroughputLimit": "perQueue"} {
 		require.Equal(t, want, f.attribute(t, orders, name))
 	}
+	f.set(t, orders, "FifoQueue", "true")
 	refused(t, f.trySet(t, orders, "FifoQueue", "false"), "InvalidAttributeValue", "Modifying queue type is not supported.")
 	refused(t, f.trySet(t, orders, "FifoThroughputLimit", "perMessageGroupId"), "InvalidAttributeValue", "DeduplicationScope is messageGroup")
 	f.set(t, orders, "FifoThroughputLimit", "perMessageGroupId", "DeduplicationScope", "messageGroup", "ContentBasedDeduplication", "true")
@@ -244,6 +253,8 @@ func TestPermissionsAreKeptInThePolicy(t *testing.T) {
 		"Principal": {"AWS": ["arn:aws:iam::111111111111:root", "arn:aws:iam::222222222222:root"]}}]}`, f.attribute(t, work, "Policy"))
 	refused(t, add("readers", "SendMessage"), "InvalidParameterValue", "Value readers for parameter Label is invalid. Reason: Already exists.")
 	refused(t, add("others", "Fly"), "InvalidParameterValue", "Value Fly for parameter ActionName is invalid.")
+	refused(t, add("others", "DeleteQueue"), "InvalidParameterValue", "Value SQS:DeleteQueue for parameter ActionName is invalid. Reason: Only the queue owner is allowed to invoke this action.")
+	refused(t, add("others", slices.Repeat([]string{"SendMessage"}, 8)...), "OverLimit", "8 Actions were found, maximum allowed is 7.")
 	remove := &awssqs.RemovePermissionInput{QueueUrl: work, Label: aws.String("readers")}
 	_, err := f.RemovePermission(t.Context(), remove)
 	require.NoError(t, err)
@@ -269,6 +280,28 @@ func TestQueueURLs(t *testing.T) {
 	refused(t, ask(strict, strict.url+"/111111111111/work"), "AccessDenied", "")
 	refused(t, ask(open, open.url+"/111111111111/work"), "AWS.SimpleQueueService.NonExistentQueue", "")
 	refused(t, ask(open, "nothing"), "AWS.SimpleQueueService.NonExistentQueue", "")
+}
+
+// A form may go to a queue's own URL, for what a queue does.
+func TestFormsAtQueueURLs(t *testing.T) {
+	t.Parallel()
+	f := newFace(t, sqs.Options{})
+	f.create(t, "work")
+	for _, c := range []struct{ action, want string }{
+		{"SendMessage&MessageBody=x", "<SendMessageResult>"},
+		{"ReceiveMessage", "<Body>x</Body>"},
+		{"GetQueueUrl&QueueName=work", "/work</QueueUrl>"},
+		{"CreateQueue&QueueName=second", "<Code>InvalidAction</Code><Message>The action CreateQueue is not valid for this endpoint."},
+		{"ListQueues", "<Code>InvalidAction</Code><Message>The action ListQueues is not valid for this endpoint."},
+	} {
+		_, _, answer := f.post(t, "/000000000000/work", "application/x-www-form-urlencoded", "", "Action="+c.action)
+		require.Contains(t, answer, c.want)
+	}
+	_, _, answer := f.post(t, "/", "application/x-www-form-urlencoded", "", "Action=ListQueues")
+	require.NotContains(t, answer, "second")
+	status, _, answer := f.post(t, "/000000000000/work", "application/x-www-form-urlencoded", "", "")
+	require.Equal(t, 404, status)
+	require.Equal(t, "<UnknownOperationException/>\n", answer)
 }
 
 func TestNativeQueuesAreSeen(t *testing.T) {

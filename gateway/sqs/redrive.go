@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -14,8 +15,8 @@ import (
 // redrivePolicy is where a queue's dead letters go. The count may be written as
 // a text.
 type redrivePolicy struct {
-	Target      string      `json:"deadLetterTargetArn"`
-	MaxReceives json.Number `json:"maxReceiveCount"`
+	Target      string          `json:"deadLetterTargetArn"`
+	MaxReceives json.RawMessage `json:"maxReceiveCount"`
 }
 
 // setRedrive reads a RedrivePolicy.
@@ -25,22 +26,33 @@ func (s *service) setRedrive(full string, set *queue.Settings, text string) erro
 		return nil
 	}
 	bad := func(reason string) error { return invalidValue("RedrivePolicy", text, reason) }
+	var given map[string]any
+	if json.Unmarshal([]byte(text), &given) != nil || given == nil {
+		return invalidAttribute("RedrivePolicy", "Redrive policy is not a valid JSON map.")
+	}
+	for name := range given {
+		if name != "maxReceiveCount" && name != "deadLetterTargetArn" {
+			return bad("Only following attributes are supported: [maxReceiveCount, deadLetterTargetArn].")
+		}
+	}
 	var p redrivePolicy
-	if json.Unmarshal([]byte(text), &p) != nil {
-		return bad("Redrive policy is not a valid JSON map.")
-	}
+	wrong := json.Unmarshal([]byte(text), &p) != nil // the target is no text
 	switch {
-	case p.Target == "":
-		return bad("Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
-	case p.MaxReceives == "":
+	case p.MaxReceives == nil:
 		return bad("Redrive policy does not contain mandatory attribute: maxReceiveCount.")
+	case p.Target == "" && !wrong:
+		return bad("Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
 	}
-	most, err := strconv.Atoi(p.MaxReceives.String())
+	count := strings.Trim(string(p.MaxReceives), `"`)
+	most, err := strconv.Atoi(count)
 	if err != nil || most < 1 || most > 1000 {
-		return bad("Invalid value for maxReceiveCount: " + p.MaxReceives.String() + ", valid values are from 1 to 1000 both inclusive.")
+		return bad("Invalid value for maxReceiveCount: " + count + ", valid values are from 1 to 1000 both inclusive.")
 	}
 	target, ok := s.byARN(p.Target)
-	if !ok || target == full || ownerPrefix(target) != ownerPrefix(full) {
+	switch parts := strings.Split(p.Target, ":"); {
+	case len(parts) == 6 && parts[2] != "sqs":
+		return bad("Only SQS queues are valid resources for deadLetterTargetArn.")
+	case !ok, target == full, ownerPrefix(target) != ownerPrefix(full):
 		return bad("Invalid value for deadLetterTargetArn.")
 	}
 	dead, err := s.Store.Queue(target)
@@ -69,18 +81,27 @@ type allowPolicy struct {
 	Sources    []string `json:"sourceQueueArns"`
 }
 
-func isAllowPolicy(text string) bool {
+// checkAllowPolicy tells what is wrong with a RedriveAllowPolicy.
+func checkAllowPolicy(text string) error {
 	var p allowPolicy
-	if json.Unmarshal([]byte(text), &p) != nil {
-		return false
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	known := map[string]bool{"allowAll": true, "denyAll": true, "byQueue": true}
+	if d.Decode(&p) != nil || d.More() || !known[p.Permission] {
+		return invalidAttribute("RedriveAllowPolicy", "Amazon SQS can't create the redrive allow policy, as it’s in an unsupported format.")
 	}
-	switch p.Permission {
-	case "allowAll", "denyAll":
-		return len(p.Sources) == 0
-	case "byQueue":
-		return len(p.Sources) >= 1 && len(p.Sources) <= 10
+	reason := ""
+	switch byQueue := p.Permission == "byQueue"; {
+	case byQueue && len(p.Sources) == 0:
+		reason = "When you specify the byQueue permission type, you must also specify one or more sourceQueueArns values."
+	case byQueue && len(p.Sources) > 10:
+		reason = "The maximum number of source queue ARNs you can specify is 10."
+	case !byQueue && len(p.Sources) > 0:
+		reason = "To specify one or more source queue ARNs, you must set redrivePermission to byQueue."
+	default:
+		return nil
 	}
-	return false
+	return invalidValue("RedriveAllowPolicy", text, "Amazon SQS can't create the redrive allow policy. "+reason)
 }
 
 // admits tells whether a dead-letter queue takes the letters of a queue.

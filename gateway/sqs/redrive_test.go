@@ -2,6 +2,8 @@ package sqs_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,15 +29,18 @@ func TestRedrivePolicyIsChecked(t *testing.T) {
 	f.create(t, "closed", "RedriveAllowPolicy", `{"redrivePermission":"denyAll"}`)
 	f.create(t, "chosen", "RedriveAllowPolicy", `{"redrivePermission":"byQueue","sourceQueueArns":["`+arn("work")+`"]}`)
 	for policy, reason := range map[string]string{
-		"[]":                    "not a valid JSON map",
-		`{"maxReceiveCount":3}`: "mandatory attribute: deadLetterTargetArn",
-		`{"deadLetterTargetArn":"` + arn("a") + `"}`: "mandatory attribute: maxReceiveCount",
-		redrive("dummy", 42):                         "Invalid value for deadLetterTargetArn.",
-		redrive(arn("none"), 0):                      "Invalid value for maxReceiveCount: 0, valid values are from 1 to 1000 both inclusive.",
-		redrive(arn("none"), 3):                      "Dead letter target does not exist.",
-		redrive(arn("work"), 3):                      "Invalid value for deadLetterTargetArn.",
-		redrive(arn("dead.fifo"), 3):                 "Dead-letter queue must be same type of queue as the source.",
-		redrive(arn("closed"), 3):                    "RedriveAllowPolicy",
+		`{"maxReceiveCount":3}`:                                "mandatory attribute: deadLetterTargetArn",
+		`{"maxReceiveCount":3,"deadLetterTargetArn":3}`:        "Invalid value for deadLetterTargetArn.",
+		`{"maxReceiveCount":"many","deadLetterTargetArn":3}`:   "Invalid value for maxReceiveCount: many, valid values are from 1 to 1000 both inclusive.",
+		`{"maxReceiveCount":3,"deadLetterTargetArn":"","a":1}`: "Only following attributes are supported: [maxReceiveCount, deadLetterTargetArn].",
+		redrive("arn:aws:sns:us-east-1:000000000000:topic", 3): "Only SQS queues are valid resources for deadLetterTargetArn.",
+		`{"deadLetterTargetArn":"` + arn("a") + `"}`:           "mandatory attribute: maxReceiveCount",
+		redrive("dummy", 42):                                   "Invalid value for deadLetterTargetArn.",
+		redrive(arn("none"), 0):                                "Invalid value for maxReceiveCount: 0, valid values are from 1 to 1000 both inclusive.",
+		redrive(arn("none"), 3):                                "Dead letter target does not exist.",
+		redrive(arn("work"), 3):                                "Invalid value for deadLetterTargetArn.",
+		redrive(arn("dead.fifo"), 3):                           "Dead-letter queue must be same type of queue as the source.",
+		redrive(arn("closed"), 3):                              "RedriveAllowPolicy",
 	} {
 		refused(t, f.trySet(t, work, "RedrivePolicy", policy), "InvalidParameterValue", "Value "+policy+" for parameter RedrivePolicy is invalid. Reason: ")
 		refused(t, f.trySet(t, work, "RedrivePolicy", policy), "InvalidParameterValue", reason)
@@ -45,7 +50,27 @@ func TestRedrivePolicyIsChecked(t *testing.T) {
 	refused(t, f.trySet(t, f.create(t, "other"), "RedrivePolicy", redrive(arn("chosen"), 5)), "InvalidParameterValue", "RedriveAllowPolicy")
 	f.set(t, work, "RedrivePolicy", "")
 	require.Empty(t, f.attribute(t, work, "RedrivePolicy"))
-	refused(t, f.trySet(t, work, "RedriveAllowPolicy", `{"redrivePermission":"byQueue"}`), "InvalidAttributeValue", "RedriveAllowPolicy")
+	for _, policy := range []string{"no JSON", "[]", "null", "{"} {
+		refused(t, f.trySet(t, work, "RedrivePolicy", policy), "InvalidAttributeValue", "Invalid value for the parameter RedrivePolicy. Reason: Redrive policy is not a valid JSON map.")
+	}
+}
+
+func TestRedriveAllowPolicyIsChecked(t *testing.T) {
+	t.Parallel()
+	f := newFace(t, sqs.Options{})
+	work := f.create(t, "work")
+	for _, policy := range []string{"444", "no JSON", "[]", "{}", "null", `{"redrivePermission":"some"}`, `{"redrivePermission":"allowAll","a":1}`, `{"redrivePermission":"byQueue","sourceQueueArns":"x"}`} {
+		refused(t, f.trySet(t, work, "RedriveAllowPolicy", policy), "InvalidAttributeValue", "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create the redrive allow policy, as it’s in an unsupported format.")
+	}
+	eleven := `["` + strings.Join(slices.Repeat([]string{arn("a")}, 11), `","`) + `"]`
+	for policy, reason := range map[string]string{
+		`{"redrivePermission":"byQueue"}`:                                  "you must also specify one or more sourceQueueArns values.",
+		`{"redrivePermission":"byQueue","sourceQueueArns":` + eleven + `}`: "The maximum number of source queue ARNs you can specify is 10.",
+		`{"redrivePermission":"denyAll","sourceQueueArns":["a"]}`:          "you must set redrivePermission to byQueue.",
+	} {
+		refused(t, f.trySet(t, work, "RedriveAllowPolicy", policy), "InvalidParameterValue", "Value "+policy+" for parameter RedriveAllowPolicy is invalid. Reason: Amazon SQS can't create the redrive allow policy.")
+		refused(t, f.trySet(t, work, "RedriveAllowPolicy", policy), "InvalidParameterValue", reason)
+	}
 }
 
 // buried makes two queues with the same dead-letter queue, and lets messages of

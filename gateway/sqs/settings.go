@@ -21,13 +21,17 @@ var (
 func (s *service) asked(r *awswire.Request, full string, attrs, tags map[string]string) (queue.Settings, error) {
 	set := queue.Settings{Retention: defaultRetention, Tags: make(map[string]string)}
 	name := bare(full)
-	switch attrs["FifoQueue"] {
+	kind, given := attrs["FifoQueue"]
+	switch kind {
 	case "true":
 		if !fifoName.MatchString(name) {
 			return set, invalid("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length")
 		}
 		set.FIFO = true
 	case "false", "":
+		if given {
+			return set, unknownAttribute("FifoQueue") // as AWS: a standard queue has none
+		}
 		if !standardName.MatchString(name) {
 			return set, invalid("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
 		}
@@ -66,10 +70,18 @@ func (s *service) changeOne(full string, set *queue.Settings, name, text string)
 	case "RedrivePolicy":
 		return s.setRedrive(full, set, text)
 	case "FifoQueue":
-		if set.FIFO {
+		switch {
+		case !set.FIFO:
+			return unknownAttribute(name)
+		case text != "true":
 			return invalidAttribute(name, "Modifying queue type is not supported.")
 		}
-		return unknownAttribute(name)
+		return nil
+	}
+	if name == "RedriveAllowPolicy" && text != "" {
+		if err := checkAllowPolicy(text); err != nil {
+			return err
+		}
 	}
 	a, ok := s.known[name]
 	switch {
@@ -153,9 +165,11 @@ func (s *service) show(q queue.Queue) (map[string]string, error) {
 }
 
 // isAttribute tells whether a queue could have an attribute.
-func (s *service) isAttribute(name string) bool {
-	_, ok := s.known[name]
-	return ok || name == "All" || name == "FifoQueue" || name == "RedrivePolicy" || slices.Contains(readOnly[:], name)
+func (s *service) isAttribute(set *queue.Settings, name string) bool {
+	if a, ok := s.known[name]; ok || name == "FifoQueue" {
+		return set.FIFO || ok && !a.fifo
+	}
+	return name == "All" || name == "RedrivePolicy" || slices.Contains(readOnly[:], name)
 }
 
 // userTags are the tags users gave a queue.

@@ -33,8 +33,8 @@ type deleteEntry struct {
 }
 
 type deleteBatchOutput struct {
-	Successful []succeeded `json:"Successful" query:"DeleteMessageBatchResultEntry"`
-	Failed     []failed    `json:"Failed" query:"BatchResultErrorEntry"`
+	Successful []succeeded `json:"Successful,omitempty" query:"DeleteMessageBatchResultEntry"`
+	Failed     []failed    `json:"Failed,omitempty" query:"BatchResultErrorEntry"`
 }
 
 func (s *service) deleteMessageBatch(ctx context.Context, r *awswire.Request, in *deleteBatchInput) (*deleteBatchOutput, error) {
@@ -59,8 +59,7 @@ func (s *service) deleteMessageBatch(ctx context.Context, r *awswire.Request, in
 
 // sorted tells which entries of a batch went. An error that is none of the
 // caller's is that of the whole batch.
-func sorted(r *awswire.Request, errs []error, id func(i int) string) ([]succeeded, []failed, error) {
-	good, bad := []succeeded{}, []failed{}
+func sorted(r *awswire.Request, errs []error, id func(i int) string) (good []succeeded, bad []failed, _ error) {
 	for i, err := range errs {
 		var e *awswire.Error
 		switch err := inWords(r, err); {
@@ -82,9 +81,12 @@ func (s *service) deleteAll(ctx context.Context, q *queue.Queue, texts ...string
 	index := make([]int, 0, len(texts))
 	for i, text := range texts {
 		h, err := s.handle(q, text)
-		if err == nil && q.Settings.FIFO {
+		switch {
+		case errors.Is(err, queue.ErrInvalidHandle):
+			err = badHandle("The input receipt handle %q is not a valid receipt handle.", text)
+		case err == nil && q.Settings.FIFO:
 			err = s.deleteFIFO(ctx, q, h, text)
-		} else if err == nil {
+		case err == nil:
 			handles, index = append(handles, h), append(index, i)
 		}
 		errs[i] = err
@@ -173,8 +175,8 @@ type visibilityEntry struct {
 }
 
 type visibilityBatchOutput struct {
-	Successful []succeeded `json:"Successful" query:"ChangeMessageVisibilityBatchResultEntry"`
-	Failed     []failed    `json:"Failed" query:"BatchResultErrorEntry"`
+	Successful []succeeded `json:"Successful,omitempty" query:"ChangeMessageVisibilityBatchResultEntry"`
+	Failed     []failed    `json:"Failed,omitempty" query:"BatchResultErrorEntry"`
 }
 
 func (s *service) changeVisibilityBatch(ctx context.Context, r *awswire.Request, in *visibilityBatchInput) (*visibilityBatchOutput, error) {

@@ -12,7 +12,7 @@ import (
 const maxTags = 50
 
 type listTagsOutput struct {
-	Tags map[string]string `json:"Tags" query:"Tag,Key,Value"`
+	Tags map[string]string `json:"Tags,omitempty" query:"Tag,Key,Value"`
 }
 
 func (s *service) listQueueTags(_ context.Context, r *awswire.Request, in *queueInput) (*listTagsOutput, error) {
@@ -24,8 +24,8 @@ func (s *service) listQueueTags(_ context.Context, r *awswire.Request, in *queue
 }
 
 type tagQueueInput struct {
-	QueueURL string            `json:"QueueUrl"`
-	Tags     map[string]string `json:"Tags" query:"Tag,Key,Value"`
+	QueueURL string `json:"QueueUrl"`
+	Tags     texts  `json:"Tags" query:"Tag,Key,Value"`
 }
 
 func (s *service) tagQueue(ctx context.Context, r *awswire.Request, in *tagQueueInput) (*none, error) {
@@ -65,7 +65,7 @@ type untagQueueInput struct {
 
 func (s *service) untagQueue(ctx context.Context, r *awswire.Request, in *untagQueueInput) (*none, error) {
 	if len(in.Keys) == 0 {
-		return nil, missing("TagKeys")
+		return nil, invalid("Tag keys must be between 1 and 128 characters in length.")
 	}
 	return nil, s.configure(ctx, r, in.QueueURL, func(q *queue.Queue) error {
 		for _, k := range in.Keys {

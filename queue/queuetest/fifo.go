@@ -43,6 +43,19 @@ func fifo() behaviours {
 			k.none("q")
 			k.counts("q", 40, 40, 0)
 		},
+		"a receive takes what a group has before the next": func(k *kit) {
+			k.create("q", queue.Settings{FIFO: true})
+			shard := k.ShardOf("a")
+			var b string
+			for i := 0; b == "" || k.ShardOf(b) != shard; i++ {
+				b = fmt.Sprint("b", i)
+			}
+			for _, m := range []struct{ group, body string }{{"a", "1"}, {b, "4"}, {"a", "2"}, {b, "5"}, {"a", "3"}} {
+				k.sendGroup("q", m.group, m.body)
+			}
+			require.Equal(k, []string{"1", "2"}, bodies(k.receive("q", queue.ReceiveOptions{Max: 2, Visibility: -1})))
+			require.Equal(k, []string{"4", "5", "1", "2"}, bodies(k.take("q", 4)), "and the other group is next")
+		},
 		"an ended lease keeps the order": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true, Visibility: time.Minute})
 			k.sendGroup("q", "g", "a", "b", "c")
@@ -79,10 +92,26 @@ func fifo() behaviours {
 			k.create("q", queue.Settings{FIFO: true})
 			k.sendGroup("q", "g", "a", "b", "c")
 			got := k.take("q", 2)
-			require.NoError(k, k.ChangeVisibility(ctx(), "q", got[0].Handle, 0))
+			k.remove("q", got[0])
 			k.none("q")
 			k.remove("q", got[1])
-			require.Equal(k, []string{"a", "c"}, bodies(k.take("q", 10)))
+			require.Equal(k, []string{"c"}, bodies(k.take("q", 10)))
+		},
+		"the first of a group is given again while others are out": func(k *kit) {
+			k.create("q", queue.Settings{FIFO: true})
+			k.sendGroup("q", "g", "a", "b", "c", "d")
+			got := k.take("q", 3)
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", got[1].Handle, 0))
+			k.none("q")
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", got[0].Handle, 0))
+			k.restart()
+			again := k.take("q", 10)
+			require.Equal(k, []string{"a"}, bodies(again), "b comes after it, and before c")
+			k.none("q")
+			k.remove("q", again...)
+			k.none("q")
+			k.remove("q", got[2])
+			require.Equal(k, []string{"b", "d"}, bodies(k.take("q", 10)))
 		},
 		"messages without a group are one group": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true})
@@ -122,6 +151,7 @@ func fifo() behaviours {
 			for range 2 {
 				k.put("content", queue.Message{Body: []byte("same")})
 				k.put("content", queue.Message{Body: []byte("same"), DedupID: "own"})
+				k.put("content", queue.Message{Body: []byte("other"), DedupID: "0967115f2813a3541eaef77de9d9d5773f1c0c04314b0bbfe4ff3b3b1c55b5d5"})
 				k.put("grouped", queue.Message{Group: "a", DedupID: "1"})
 				k.put("grouped", queue.Message{Group: "b", DedupID: "1"})
 				k.put("standard", queue.Message{DedupID: "1"})

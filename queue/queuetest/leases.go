@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -58,16 +59,26 @@ func leases() behaviours {
 			k.counts("q", 0, 0, 0)
 			k.none("q")
 		},
-		"a stale delete has no effect": func(k *kit) {
-			k.create("q", queue.Settings{Visibility: time.Second})
-			k.send("q", "m")
-			stale := k.one("q")
-			k.pass(time.Second)
-			fresh := k.one("q")
-			k.remove("q", stale)
-			k.counts("q", 0, 1, 0)
-			k.remove("q", fresh)
-			k.counts("q", 0, 0, 0)
+		"a stale delete has no effect while somebody has the message": func(k *kit) {
+			for _, fifo := range []bool{false, true} {
+				name := fmt.Sprint("fifo-", fifo)
+				k.create(name, queue.Settings{FIFO: fifo, Visibility: time.Second})
+				k.send(name, "m")
+				stale := k.one(name)
+				k.pass(time.Second)
+				fresh := k.one(name)
+				k.remove(name, stale)
+				k.counts(name, 0, 1, 0)
+				k.pass(time.Second)
+				k.remove(name, stale)
+				if !fifo {
+					k.counts(name, 0, 0, 0)
+					continue
+				}
+				k.counts(name, 1, 0, 0)
+				k.remove(name, fresh)
+				k.counts(name, 0, 0, 0)
+			}
 		},
 		"visibility is changed": func(k *kit) {
 			k.create("q", queue.Settings{})
@@ -79,11 +90,33 @@ func leases() behaviours {
 			require.NoError(k, k.ChangeVisibility(ctx(), "q", r.Handle, time.Second))
 			k.pass(time.Second)
 			k.counts("q", 1, 0, 0)
-			require.ErrorIs(k, k.ChangeVisibility(ctx(), "q", r.Handle, time.Second), queue.ErrNotInFlight)
 			r = k.one("q")
 			require.NoError(k, k.ChangeVisibility(ctx(), "q", r.Handle, 0))
 			k.counts("q", 1, 0, 0)
 			require.Equal(k, 3, k.one("q").Receives)
+		},
+		"visibility is changed after the lease": func(k *kit) {
+			k.create("q", queue.Settings{Visibility: time.Second})
+			k.create("fifo", queue.Settings{FIFO: true, Visibility: time.Second})
+			k.send("q", "m")
+			k.send("fifo", "m")
+			r, inOrder := k.one("q"), k.one("fifo")
+			k.pass(time.Second)
+			require.ErrorIs(k, k.ChangeVisibility(ctx(), "fifo", inOrder.Handle, time.Minute), queue.ErrNotInFlight)
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", r.Handle, 0))
+			k.counts("q", 1, 0, 0)
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", r.Handle, time.Minute))
+			k.counts("q", 0, 1, 0)
+			k.restart()
+			k.pass(time.Minute)
+			again := k.one("q")
+			require.Equal(k, 2, again.Receives)
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", r.Handle, time.Minute), "somebody else has it")
+			k.pass(time.Minute - time.Second)
+			k.counts("q", 0, 1, 0)
+			require.NoError(k, k.ChangeVisibility(ctx(), "q", r.Handle, 0))
+			k.remove("q", again)
+			k.counts("q", 0, 0, 0)
 		},
 		"visibility has bounds": func(k *kit) {
 			k.create("q", queue.Settings{})

@@ -85,6 +85,14 @@ func queues() behaviours {
 			k.restart()
 			k.counts("q", 0, 0, 0)
 		},
+		"a purge forgets deduplication ids": func(k *kit) {
+			k.create("q", queue.Settings{FIFO: true})
+			k.put("q", queue.Message{DedupID: "1", Body: []byte("old")})
+			require.NoError(k, k.Purge(ctx(), "q"))
+			require.False(k, k.put("q", queue.Message{DedupID: "1", Body: []byte("new")}).Duplicate)
+			require.True(k, k.put("q", queue.Message{DedupID: "1"}).Duplicate)
+			require.Equal(k, "new", string(k.one("q").Body))
+		},
 		"a purge empties a queue once a minute": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true})
 			for i := range 30 {
