@@ -13,11 +13,11 @@ import (
 func (w *writer) fill(ln *line, g *group) {
 	w.settleIndex(ln)
 	at := func(pos uint64) []byte { return readyKey(nil, w.sh.prefix, ln.number, g.name, pos) }
-	it := w.iter(at(g.next), prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, g.name)))
+	it := w.iter(at(ln.counts.over(max(g.next, ln.counts.floor))), prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, g.name)))
 	defer it.Close()
 	g.ready = nil
 	ok := it.First() || w.past(it, at, g.next, math.MaxUint64)
-	for ; ok && len(g.ready) < w.limits.fill; ok = it.Next() || w.past(it, at, g.next, math.MaxUint64) {
+	for ; ok && len(g.ready) < w.limits.fill; ok = w.step(it, ln, at, g.next, math.MaxUint64) {
 		key := it.Key()
 		e, err := parseReady(binary.BigEndian.Uint64(key[len(key)-8:]), it.Value())
 		must(err)

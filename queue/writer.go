@@ -48,6 +48,7 @@ type writer struct {
 	changed  []string // records, for watchers
 	dirty    []*line
 	loose    []looseGroup
+	sweeps   []sweepRef
 	counters counterCache
 	meter    meter
 
@@ -258,7 +259,7 @@ func (w *writer) flush() {
 func (w *writer) append(durable bool, wait *func() error) bool {
 	w.writeCounts()
 	w.counters.write(w)
-	w.head.time = w.now
+	w.head.time, w.head.due = w.now, w.timers.floor
 	w.set(appendTable(w.buf[:0], w.sh.prefix, tableHead), w.head.append(w.val[:0]))
 	// Readers may see the batch from here on; see gate.
 	w.sh.gate.applied.Store(w.group)
@@ -273,6 +274,8 @@ func (w *writer) append(durable bool, wait *func() error) bool {
 	clear(w.states)
 	clear(w.records)
 	clear(w.recent)
+	w.store.sweeps.add(w.sweeps) // which see the batch now
+	w.sweeps = w.sweeps[:0]
 	return true
 }
 
