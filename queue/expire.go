@@ -107,7 +107,6 @@ func (w *writer) expireLine(ln *line) {
 		w.removeAnyhow(ln, pos, it)
 		n++
 	}
-	must(it.Error())
 	ln.counts.floor = max(ln.counts.floor, next)
 	w.touch(ln)
 	ln.expireAfter = w.now + horizonMin

@@ -53,7 +53,6 @@ func (m *moveWork) step(w *writer, ln *line) {
 		m.progress.next = pos + 1
 		ok = w.step(it, ln, key, pos+1, end)
 	}
-	must(it.Error())
 	m.done = !ok
 }
 

@@ -323,6 +323,7 @@ func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, er
 		}
 		if err != nil {
 			s.log.Error("message cannot be read", "queue", q.name, "shard", sh.number, "key", fmt.Sprintf("%x", key), "err", err)
+			s.lose(q, r.number, lostMessage{sh.number, l.pos}, err)
 			if len(r.got) == 1 {
 				return nil, fmt.Errorf("queue %q: %w", q.name, err)
 			}

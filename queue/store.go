@@ -30,11 +30,13 @@ type Store struct {
 	registry *shard
 	turn     atomic.Uint64
 	stalls   atomic.Uint64
-	readers  readers
-	corrupt  sync.Map // paths of files with a part that cannot be read
-	moves    moves
-	sweeps   sweeps
-	beside   sync.WaitGroup // the forwarders and the sweep
+
+	unreadable atomic.Uint64 // messages met so far
+	readers    readers
+	corrupt    sync.Map // paths of files with a part that cannot be read
+	moves      moves
+	sweeps     sweeps
+	beside     sync.WaitGroup // the forwarders and the sweep
 
 	purgeAtOnce bool
 

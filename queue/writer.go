@@ -40,6 +40,7 @@ type writer struct {
 	leases   uint64 // lease numbers given in this epoch
 	call     uint64 // receives served
 	held     int    // ready entries and groups in memory
+	unread   gap    // what a scan has passed since it cannot be read
 
 	// What the open batch changed and the database does not show yet.
 	states   map[msgRef]pendingState
