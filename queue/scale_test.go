@@ -168,7 +168,7 @@ func reportStore(b *testing.B, s *queue.Store, when string, n int) {
 	b.ReportMetric(float64(s.Written())/float64(n)/benchBody, when+"-write-amplification")
 }
 
-// reportFirst opens nothing, but prints how long the first count and the first
+// reportFirst prints how long the first count and the first
 // receive of a store just opened take.
 func reportFirst(b *testing.B, s *queue.Store, when string) queue.Handle {
 	b.Helper()
