@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -379,21 +378,6 @@ func must(err error) {
 
 // get reads a key; nil without an error if it is missing.
 func (w *writer) get(key []byte) ([]byte, error) { return read(w.db, key) }
-
-func read(db *pebble.DB, key []byte) ([]byte, error) {
-	v, closer, err := db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %x: %w", key, err)
-	}
-	v = bytes.Clone(v)
-	if v == nil {
-		v = []byte{}
-	}
-	return v, closer.Close()
-}
 
 // iter opens an iterator over the keys from lower up to upper.
 func (w *writer) iter(lower, upper []byte) *pebble.Iterator {
