@@ -131,6 +131,7 @@ func parseReady(pos uint64, b []byte) (readyEntry, error) {
 type counts struct {
 	ready, leased, waiting int64
 	floor                  uint64 // no message lies before this position
+	gaps                   []gap  // found by the sweep, in order
 }
 
 func (c *counts) empty() bool { return c.ready == 0 && c.leased == 0 && c.waiting == 0 }
@@ -139,12 +140,20 @@ func (c *counts) append(b []byte) []byte {
 	b = binary.AppendVarint(b, c.ready)
 	b = binary.AppendVarint(b, c.leased)
 	b = binary.AppendVarint(b, c.waiting)
-	return binary.AppendUvarint(b, c.floor)
+	b = binary.AppendUvarint(b, c.floor)
+	for _, g := range c.gaps {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, g.from), g.to-g.from)
+	}
+	return b
 }
 
 func parseCounts(b []byte) (counts, error) {
 	r := reader{b: b}
 	c := counts{ready: r.varint(), leased: r.varint(), waiting: r.varint(), floor: r.uvarint()}
+	for len(r.b) > 0 && !r.bad {
+		from := r.uvarint()
+		c.gaps = append(c.gaps, gap{from, from + r.uvarint()})
+	}
 	return c, r.err("counts")
 }
 
@@ -154,18 +163,23 @@ type head struct {
 	time     int64  // of the latest batch
 	position uint64 // the latest given to a message visible at once
 	delayed  uint64 // counter of positions of delayed messages
+	due      int64  // no timer is due before; missing in older stores: 0
 }
 
 func (h *head) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, h.revision)
 	b = binary.AppendUvarint(b, uint64(h.time))
 	b = binary.AppendUvarint(b, h.position)
-	return binary.AppendUvarint(b, h.delayed)
+	b = binary.AppendUvarint(b, h.delayed)
+	return binary.AppendUvarint(b, uint64(h.due))
 }
 
 func parseHead(b []byte) (head, error) {
 	r := reader{b: b}
 	h := head{revision: r.uvarint(), time: int64(r.uvarint()), position: r.uvarint(), delayed: r.uvarint()}
+	if len(r.b) > 0 {
+		h.due = int64(r.uvarint())
+	}
 	return h, r.err("shard head")
 }
 

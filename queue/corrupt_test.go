@@ -3,9 +3,11 @@ package queue_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +47,7 @@ func TestCorruptBlock(t *testing.T) {
 		}
 		require.NoError(t, s.Compact())
 		require.NoError(t, s.Close())
-		flip(t, o.FS)
+		flip(t, o.FS, 0.5)
 		s = open(t, o)
 		got := 0
 		for range messages {
@@ -57,6 +59,12 @@ func TestCorruptBlock(t *testing.T) {
 		require.Positive(t, lost)
 		require.Less(t, lost, messages/4)
 		require.Contains(t, told.String(), "message cannot be read")
+		q, err := s.Stats("q")
+		require.NoError(t, err)
+		require.EqualValues(t, lost, q.Unreadable)
+		m, err := s.Metrics()
+		require.NoError(t, err)
+		require.EqualValues(t, lost, m.Unreadable)
 		pass(2 * time.Second)
 		dead, err := s.Stats("dead")
 		require.NoError(t, err)
@@ -75,14 +83,75 @@ func TestCorruptBlock(t *testing.T) {
 	})
 }
 
+// TestCorruptIndex breaks blocks of the ready index: its messages are found among
+// the messages themselves, and none is lost, of one group and of many.
+func TestCorruptIndex(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fifo   bool
+		groups int
+	}{{false, 1}, {false, 3}, {true, 3}} {
+		t.Run(fmt.Sprintf("fifo=%v/groups=%d", c.fifo, c.groups), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { corruptIndex(t, c.fifo, c.groups) })
+		})
+	}
+}
+
+func corruptIndex(t *testing.T, fifo bool, groups int) {
+	const messages = 20_000
+	ctx := context.Background()
+	var told journal
+	o := queue.Options{FS: vfs.NewMem(), Shards: 1, MemTable: 8 << 20, Logger: slog.New(slog.NewTextHandler(&told, nil))}
+	s := open(t, o)
+	_, err := s.CreateQueue(ctx, "q", queue.Settings{FIFO: fifo, Visibility: time.Hour})
+	require.NoError(t, err)
+	for i := range messages / 500 {
+		msgs := make([]queue.Message, 500)
+		for j := range msgs {
+			msgs[j].Group = fmt.Sprint("group", (500*i+j)%groups)
+			msgs[j].Body = fmt.Append(nil, 500*i+j)
+		}
+		_, err := s.Send(ctx, "q", msgs...)
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Compact())
+	require.NoError(t, s.Close())
+	flip(t, o.FS, 0.86)
+	s = open(t, o)
+	seen, last := map[string]bool{}, map[string]int{}
+	for len(seen) < messages {
+		got, err := s.Receive(ctx, "q", queue.ReceiveOptions{Max: 1000})
+		require.NoError(t, err)
+		require.NotEmpty(t, got, "after %d", len(seen))
+		hs := make([]queue.Handle, len(got))
+		for i, r := range got {
+			n, err := strconv.Atoi(string(r.Body))
+			require.NoError(t, err)
+			require.False(t, seen[string(r.Body)], "twice")
+			require.GreaterOrEqual(t, n, last[r.Group], "order of a group")
+			seen[string(r.Body)], last[r.Group], hs[i] = true, n, r.Handle
+		}
+		for _, err := range s.Delete(ctx, "q", hs...) {
+			require.NoError(t, err)
+		}
+	}
+	require.Contains(t, told.String(), "keys cannot be read", "the index is broken")
+	require.Contains(t, told.String(), "first=000272")
+	st, err := s.Stats("q")
+	require.NoError(t, err)
+	require.Zero(t, st)
+	require.NoError(t, s.Close())
+}
+
 // pass lets the bubble's time go by.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
 
-// flip breaks a byte in the middle of the largest table.
-func flip(t *testing.T, fs vfs.FS) {
+// flip breaks a byte of the largest table, as far into it as share tells.
+func flip(t *testing.T, fs vfs.FS, share float64) {
 	t.Helper()
 	names, err := fs.List("store")
 	require.NoError(t, err)
@@ -100,7 +169,7 @@ func flip(t *testing.T, fs vfs.FS) {
 	b, err := io.ReadAll(f)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	b[size/2] ^= 0xff
+	b[int(share*float64(size))] ^= 0xff
 	f, err = fs.Create(largest, vfs.WriteCategoryUnspecified)
 	require.NoError(t, err)
 	_, err = f.Write(b)

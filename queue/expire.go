@@ -97,10 +97,9 @@ func (w *writer) expireLine(ln *line) {
 	next, n := min(look, positionAt(w.now)), 0
 	it := w.iter(key(ln.counts.floor), key(next))
 	defer it.Close()
-	from, end := ln.counts.floor, next
-	for ok := it.First(); ok || w.past(it, key, from, end); ok = it.Next() {
+	end := next
+	for ok := it.First() || w.past(it, key, ln.counts.floor, end); ok; ok = w.step(it, ln, key, positionOf(it.Key())+1, end) {
 		pos := positionOf(it.Key())
-		from = pos + 1
 		if pos >= cutoff || n == expirePage {
 			next = pos
 			break
@@ -108,7 +107,6 @@ func (w *writer) expireLine(ln *line) {
 		w.removeAnyhow(ln, pos, it)
 		n++
 	}
-	must(it.Error())
 	ln.counts.floor = max(ln.counts.floor, next)
 	w.touch(ln)
 	ln.expireAfter = w.now + horizonMin

@@ -16,5 +16,21 @@ func (s *Store) Compact() error {
 	return s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
 }
 
+// Written is how many bytes the store wrote since Open: log, flushes and compactions.
+func (s *Store) Written() uint64 {
+	m := s.db.Metrics()
+	total := m.Total()
+	return m.WAL.BytesWritten + total.TableBytesFlushed + total.TableBytesCompacted
+}
+
+// Gaps is how many stretches of deleted messages scans of a queue pass at once.
+func (s *Store) Gaps(queue string, shard int) int {
+	c, _, err := s.countsOf(s.shards[shard], s.queue(queue), s.queue(queue).current.Load().number())
+	must(err)
+	return len(c.gaps)
+}
+
 // SmallMemory makes the writers hold next to nothing in memory.
-func SmallMemory(o *Options) { o.limits = limits{window: 2, fill: 1, groups: 2, seen: 3, held: 20} }
+func SmallMemory(o *Options) {
+	o.limits = limits{window: 2, fill: 1, groups: 2, seen: 3, held: 20, sweep: 3}
+}

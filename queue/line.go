@@ -12,10 +12,11 @@ type limits struct {
 	groups int // groups of one queue in turn
 	seen   int // groups a receive looks at on disk in one go
 	held   int // ready entries and groups of all queues; above, windows are dropped
+	sweep  int // messages of a queue deleted before it is swept
 }
 
 func defaultLimits() limits {
-	return limits{window: 1024, fill: 256, groups: 1024, seen: 4096, held: 1 << 20}
+	return limits{window: 1024, fill: 256, groups: 1024, seen: 4096, held: 1 << 20, sweep: rangeDeleteMin}
 }
 
 // groupCost is what a group counts among the ready entries held.
@@ -29,6 +30,8 @@ type line struct {
 	fifo   bool
 	counts counts
 	dirty  bool // counts differ from the disk's
+
+	deleted int // messages since the last sweep
 
 	groups map[string]*group
 	ring   ring

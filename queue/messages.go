@@ -135,6 +135,9 @@ func (w *writer) remove(ln *line, pos uint64, s state) {
 	if pos == ln.counts.floor {
 		ln.counts.floor++
 	}
+	if ln.deleted++; ln.deleted == w.limits.sweep {
+		w.sweeps = append(w.sweeps, sweepRef{w.sh, ln.number})
+	}
 	w.touch(ln)
 }
 

@@ -17,6 +17,8 @@ type Metrics struct {
 	// Stalls is how often Pebble held up writes because flushes or compactions
 	// could not follow.
 	Stalls uint64
+	// Unreadable is how many messages were met of which the disk lost the body.
+	Unreadable uint64
 
 	LogBytes       uint64 // written to the write-ahead log
 	Size           uint64 // bytes of the store's files
@@ -88,7 +90,7 @@ func (s *Store) Metrics() (Metrics, error) {
 	defer s.leave()
 	p := s.db.Metrics()
 	m := Metrics{
-		Sync: Durations{Within: make(map[time.Duration]uint64, len(syncBounds))}, Stalls: s.stalls.Load(),
+		Sync: Durations{Within: make(map[time.Duration]uint64, len(syncBounds))}, Stalls: s.stalls.Load(), Unreadable: s.unreadable.Load(),
 		LogBytes: p.WAL.BytesWritten, Size: p.DiskSpaceUsage(), L0Files: p.Levels[0].TablesCount,
 		L0Sublevels: int64(p.Levels[0].Sublevels), CompactionDebt: p.Compact.EstimatedDebt,
 	}

@@ -2,11 +2,15 @@ package queue_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -71,4 +75,52 @@ func TestAfterIsCalledForWhatWasCommitted(t *testing.T) {
 	require.Equal(t, 1, called)
 	require.ErrorIs(t, commit(0), queue.ErrConflict)
 	require.Equal(t, 1, called, "nothing was written")
+}
+
+// TestSyncsOfOneCaller counts what a message's life costs of the scarcest thing:
+// a sync for the send and one for the delete. A lease that must be durable costs
+// one more.
+func TestSyncsOfOneCaller(t *testing.T) {
+	t.Parallel()
+	const cycles = 20
+	for _, c := range []struct {
+		name string
+		set  queue.Settings
+		most int64
+	}{{"standard", queue.Settings{}, 2 * cycles}, {"fifo", queue.Settings{FIFO: true}, 3 * cycles}} {
+		for _, shards := range []int{1, 8} {
+			t.Run(fmt.Sprintf("%s/%d_shards", c.name, shards), func(t *testing.T) {
+				t.Parallel()
+				var syncs atomic.Int64
+				s := open(t, queue.Options{FS: countSyncs(&syncs), Shards: shards})
+				defer func() { require.NoError(t, s.Close()) }()
+				_, err := s.CreateQueue(t.Context(), "q", c.set)
+				require.NoError(t, err)
+				before := syncs.Load()
+				for range cycles {
+					_, err := s.Send(t.Context(), "q", queue.Message{})
+					require.NoError(t, err)
+					got, err := s.Receive(t.Context(), "q", queue.ReceiveOptions{})
+					require.NoError(t, err)
+					require.Len(t, got, 1)
+					require.NoError(t, s.Delete(t.Context(), "q", got[0].Handle)[0])
+				}
+				require.LessOrEqual(t, syncs.Load()-before, c.most)
+				require.GreaterOrEqual(t, syncs.Load()-before, int64(cycles), "they were counted")
+			})
+		}
+	}
+}
+
+// countSyncs is a file system that counts the syncs of the write-ahead log.
+func countSyncs(n *atomic.Int64) vfs.FS {
+	return errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch op.Kind {
+		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+			if strings.HasSuffix(op.Path, ".log") {
+				n.Add(1)
+			}
+		}
+		return nil
+	}))
 }

@@ -31,9 +31,10 @@ func (m *moveWork) step(w *writer, ln *line) {
 	number := m.record.Number
 	key := func(pos uint64) []byte { return messageKey(nil, w.sh.prefix, tableMessage, number, pos) }
 	end := positionAt(m.record.Started + 1)
-	it := w.iter(key(m.progress.next), key(end))
+	from := ln.counts.over(max(m.progress.next, ln.counts.floor))
+	it := w.iter(key(from), key(max(from, end)))
 	defer it.Close()
-	ok := it.First() || w.past(it, key, m.progress.next, end)
+	ok := it.First() || w.past(it, key, from, end)
 	for seen, moved := 0, 0; ok && seen < moveLook && moved < m.limit && w.batch.Len() < moveBytes; seen++ {
 		pos := positionOf(it.Key())
 		c, err := parseContent(it.Value())
@@ -50,9 +51,8 @@ func (m *moveWork) step(w *writer, ln *line) {
 			moved++
 		}
 		m.progress.next = pos + 1
-		ok = it.Next() || w.past(it, key, pos+1, end)
+		ok = w.step(it, ln, key, pos+1, end)
 	}
-	must(it.Error())
 	m.done = !ok
 }
 

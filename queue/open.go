@@ -47,6 +47,7 @@ func Open(dir string, o Options) (*Store, error) {
 		queues: make(map[string]*queueDef), identities: make(map[uint64]*queueDef),
 	}
 	s.readers.init()
+	s.sweeps.bell = make(chan struct{}, 1)
 	if err := s.openFiles(&o); err != nil {
 		return nil, err
 	}
@@ -327,9 +328,7 @@ func (s *Store) loadShard(sh *shard) error {
 	if err := w.loadLines(); err != nil {
 		return err
 	}
-	if err := w.loadTimers(); err != nil {
-		return err
-	}
+	w.timers.floor = w.head.due
 	if err := w.loadOutbox(); err != nil {
 		return err
 	}
@@ -355,17 +354,6 @@ func (w *writer) loadLines() error {
 		}
 		w.expiry.schedule(w, ln)
 		ln.tell(w.sh)
-	}
-	return it.Error()
-}
-
-func (w *writer) loadTimers() error {
-	first := appendTable(nil, w.sh.prefix, tableTimer)
-	it := w.iter(first, prefixEnd(first))
-	defer it.Close()
-	w.timers.floor = never
-	if it.First() {
-		w.timers.floor, _, _ = splitTimerKey(it.Key())
 	}
 	return it.Error()
 }

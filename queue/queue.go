@@ -147,6 +147,9 @@ type Stats struct {
 	// Oldest is when the oldest message still in the queue (delayed ones
 	// aside) first became visible; zero if there is none.
 	Oldest time.Time
+	// Unreadable are messages met since Open of which the disk lost the body. The
+	// counts above hold them too, until the queue is purged or they expire.
+	Unreadable int64
 }
 
 // Message is what is sent.

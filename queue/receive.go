@@ -1,9 +1,12 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // visitsMax bounds the groups one receive looks at before it lets others at
@@ -302,8 +305,13 @@ func (s *Store) receiveFrom(sh *shard, q *queueDef, o ReceiveOptions, most int) 
 // contents reads the leased messages. One that is gone meanwhile (purged,
 // expired) is left out.
 func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, error) {
-	var out []Received
+	out := make([]Received, 0, len(r.got))
 	var key []byte
+	get, done, err := s.getter(sh, r)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	for i := range r.got {
 		l := &r.got[i]
 		if l.content != nil {
@@ -311,7 +319,7 @@ func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, er
 			continue
 		}
 		key = messageKey(key[:0], sh.prefix, tableMessage, r.number, l.pos)
-		v, err := read(s.db, key)
+		v, err := get(key)
 		if err == nil && v == nil {
 			continue
 		}
@@ -321,6 +329,7 @@ func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, er
 		}
 		if err != nil {
 			s.log.Error("message cannot be read", "queue", q.name, "shard", sh.number, "key", fmt.Sprintf("%x", key), "err", err)
+			s.lose(q, r.number, lostMessage{sh.number, l.pos}, err)
 			if len(r.got) == 1 {
 				return nil, fmt.Errorf("queue %q: %w", q.name, err)
 			}
@@ -332,6 +341,29 @@ func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, er
 		out = append(out, received(sh, q, r.number, l, &c))
 	}
 	return out, nil
+}
+
+// scanMin is how many messages are read faster by one iterator than one by one.
+const scanMin = 4
+
+// getter reads messages: those of a large batch, which lie side by side, with
+// one iterator.
+func (s *Store) getter(sh *shard, r *receiveWork) (get func(key []byte) ([]byte, error), done func(), err error) {
+	if len(r.got) < scanMin {
+		return func(key []byte) ([]byte, error) { return read(s.db, key) }, func() {}, nil
+	}
+	first := queueKey(nil, sh.prefix, tableMessage, r.number)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: prefixEnd(first)})
+	if err != nil {
+		return nil, nil, err
+	}
+	get = func(key []byte) ([]byte, error) {
+		if it.SeekGE(key) && bytes.Equal(it.Key(), key) {
+			return bytes.Clone(it.Value()), nil
+		}
+		return nil, it.Error()
+	}
+	return get, func() { _ = it.Close() }, nil // Close repeats errors that were told
 }
 
 func received(sh *shard, q *queueDef, number uint64, l *leased, c *content) Received {

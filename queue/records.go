@@ -158,6 +158,22 @@ func (s *Store) readGate(sh *shard, key []byte) ([]byte, error) {
 	return v, nil
 }
 
+// read reads a key; nil without an error if it is missing.
+func read(db *pebble.DB, key []byte) ([]byte, error) {
+	v, closer, err := db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %x: %w", key, err)
+	}
+	v = bytes.Clone(v)
+	if v == nil {
+		v = []byte{}
+	}
+	return v, closer.Close()
+}
+
 // Scan walks the records whose keys start with prefix, in order of key, those
 // behind after (nil: from the start), until fn returns false. Key and value
 // are valid during the call only. It reads a snapshot.

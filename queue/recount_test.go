@@ -95,6 +95,11 @@ func (r *recount) run() {
 			r.errorf("queue %x counts %+v, there are %+v", numberOf(k), have, *want)
 		}
 		delete(r.counts, numberOf(k))
+		for m := range r.seen {
+			if m.queue == numberOf(k) && have.over(m.pos) != m.pos {
+				r.errorf("queue %x has message %x in a gap %x", m.queue, m.pos, have.gaps)
+			}
+		}
 	})
 	for number, c := range r.counts {
 		if !c.empty() && !r.dead(number) {

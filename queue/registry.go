@@ -38,8 +38,9 @@ type queueDef struct {
 	current atomic.Pointer[definition]
 	gone    chan struct{} // closed when the queue is deleted
 	waiters waiters
-	turn    atomic.Uint32   // the shard a receive begins with
-	ready   []atomic.Int64  // messages to be had, for each shard
+	turn    atomic.Uint32  // the shard a receive begins with
+	ready   []atomic.Int64 // messages to be had, for each shard
+	lost    lost
 	oldest  []atomic.Uint64 // no message lies before this position, for each shard
 }
 
@@ -340,6 +341,7 @@ func (s *Store) Stats(queue string) (Stats, error) {
 	}
 	var st Stats
 	number := q.current.Load().number()
+	st.Unreadable = q.lost.count(number)
 	for _, sh := range s.shards {
 		c, oldest, err := s.countsOf(sh, q, number)
 		if err != nil {

@@ -165,7 +165,7 @@ func (o *orphansWork) do(w *writer) (answer, error) {
 		return whenSettled, nil
 	}
 	w.flush()
-	it := w.iter(messageKey(nil, w.sh.prefix, tableLease, o.number, ln.orphans),
+	it := w.iter(messageKey(nil, w.sh.prefix, tableLease, o.number, max(ln.orphans, ln.counts.floor)),
 		prefixEnd(queueKey(nil, w.sh.prefix, tableLease, o.number)))
 	defer it.Close()
 	ok := it.First()

@@ -30,10 +30,13 @@ type Store struct {
 	registry *shard
 	turn     atomic.Uint64
 	stalls   atomic.Uint64
-	readers  readers
-	corrupt  sync.Map // paths of files with a part that cannot be read
-	moves    moves
-	outboxes sync.WaitGroup // the forwarders
+
+	unreadable atomic.Uint64 // messages met so far
+	readers    readers
+	corrupt    sync.Map // paths of files with a part that cannot be read
+	moves      moves
+	sweeps     sweeps
+	beside     sync.WaitGroup // the forwarders and the sweep
 
 	purgeAtOnce bool
 
@@ -56,8 +59,9 @@ func (s *Store) start() {
 	for _, sh := range s.all() {
 		go sh.writer.run()
 		go sh.writer.acknowledge()
-		s.outboxes.Go(func() { s.forwardAll(sh) })
+		s.beside.Go(func() { s.forwardAll(sh) })
 	}
+	s.beside.Go(s.sweepAll)
 }
 
 func (s *Store) all() []*shard { return append([]*shard{s.registry}, s.shards...) }
@@ -101,7 +105,7 @@ func (s *Store) close() error {
 		sh.inbox.close()
 	}
 	s.moves.close()
-	s.outboxes.Wait() // they end when the inboxes are closed
+	s.beside.Wait() // they end when the inboxes are closed
 	for _, sh := range s.all() {
 		select {
 		case <-sh.writer.done:

@@ -14,14 +14,22 @@ const (
 	costlySteps = 5000
 )
 
-// timers is a window over the timer table: nothing on disk is due before floor.
+// timers is a window over the timer table: nothing on disk is due before floor,
+// and what is due then lies from queue and pos on. A crowd that is due at once
+// is moved page by page, and the pages moved are not stepped over again.
 type timers struct {
-	floor   int64
+	floor      int64
+	queue, pos uint64
+
 	horizon int64
 	ticked  int64 // when the writer last looked by itself or with a group
 }
 
-func (t *timers) add(due int64) { t.floor = min(t.floor, due) }
+func (t *timers) add(due int64) {
+	if due <= t.floor {
+		t.floor, t.queue, t.pos = due, 0, 0
+	}
+}
 
 // wakeTime is when the writer has to look by itself.
 func (w *writer) wakeTime() int64 {
@@ -60,16 +68,21 @@ func (w *writer) tick() {
 func (w *writer) moveDue() {
 	horizon := max(w.timers.horizon, horizonMin)
 	far := w.now + horizon
-	lower := timerKey(nil, w.sh.prefix, w.timers.floor, 0, 0)
+	lower := timerKey(nil, w.sh.prefix, w.timers.floor, w.timers.queue, w.timers.pos)
 	it := w.iter(lower, timerKey(nil, w.sh.prefix, far+1, 0, 0))
 	defer it.Close()
-	w.timers.floor = far + 1
+	w.timers.floor, w.timers.queue, w.timers.pos = far+1, 0, 0
 	moved := 0
 	var t dueTimer
 	for ok := it.First(); ok; ok = it.Next() {
 		t.due, t.queue, t.pos = splitTimerKey(it.Key())
 		if t.due > w.now || moved == tickMoves || w.batch.Len() > groupBytes {
-			w.timers.add(t.due)
+			if t.due < w.timers.floor {
+				w.timers.floor, w.timers.queue, w.timers.pos = t.due, t.queue, t.pos
+			}
+			if t.due <= w.now {
+				w.timers.ticked = 0 // no pause: more is late
+			}
 			break
 		}
 		s, err := parseState(it.Value())
@@ -78,12 +91,10 @@ func (w *writer) moveDue() {
 		moved++
 	}
 	must(it.Error())
-	stats := it.Stats()
-	steps := stats.ForwardStepCount[1] + stats.ForwardSeekCount[1]
-	switch {
-	case steps < cheapSteps:
+	switch n := steps(it); {
+	case n < cheapSteps:
 		w.timers.horizon = min(2*horizon, horizonMax)
-	case steps > costlySteps:
+	case n > costlySteps:
 		w.timers.horizon = max(horizon/2, horizonMin)
 	}
 }
@@ -119,6 +130,7 @@ func (w *writer) endLease(ln *line, pos uint64, s state) {
 		c, err := w.contentOf(ln.number, pos)
 		if err != nil { // it stays where it is
 			w.store.log.Error("dead letter cannot be read", "shard", w.sh.number, "err", err)
+			w.store.lose(ln.queue, ln.number, lostMessage{w.sh.number, pos}, err)
 		}
 		if c != nil {
 			w.bury(ln, pos, s, c, to)

@@ -13,20 +13,20 @@ import (
 func (w *writer) fill(ln *line, g *group) {
 	w.settleIndex(ln)
 	at := func(pos uint64) []byte { return readyKey(nil, w.sh.prefix, ln.number, g.name, pos) }
-	it := w.iter(at(g.next), prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, g.name)))
+	it := w.iter(at(ln.counts.over(max(g.next, ln.counts.floor))), prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, g.name)))
 	defer it.Close()
 	g.ready = nil
+	w.unread = gap{}
 	ok := it.First() || w.past(it, at, g.next, math.MaxUint64)
-	for ; ok && len(g.ready) < w.limits.fill; ok = it.Next() || w.past(it, at, g.next, math.MaxUint64) {
+	for ; w.recover(ln, g) && ok && len(g.ready) < w.limits.fill; ok = w.step(it, ln, at, g.next, math.MaxUint64) {
 		key := it.Key()
 		e, err := parseReady(binary.BigEndian.Uint64(key[len(key)-8:]), it.Value())
 		must(err)
 		g.ready = append(g.ready, e)
 		g.next = e.pos + 1
 	}
-	must(it.Error())
 	w.held += len(g.ready)
-	g.drained = !ok
+	g.drained = !ok && w.unread == gap{}
 }
 
 // settleIndex makes the database show the ready index as it stands.
@@ -73,15 +73,20 @@ func (w *writer) nextGroup(it *pebble.Iterator, ln *line, first []byte) (string,
 	if ln.begun {
 		from = prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, ln.after))
 	}
+	at := func(name uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(first), name) }
+	var name [8]byte
+	copy(name[:], from[len(first):])
 	if !it.SeekGE(from) {
-		must(it.Error())
-		return "", false
+		ln.clean = ln.clean && it.Error() == nil // there may be groups that are not seen
+		if !w.past(it, at, binary.BigEndian.Uint64(name[:]), math.MaxUint64) {
+			return "", false
+		}
 	}
-	name, _, ok := splitGroup(it.Key()[len(first):])
+	group, _, ok := splitGroup(it.Key()[len(first):])
 	if !ok || !bytes.HasPrefix(it.Key(), first) {
 		panic(fmt.Errorf("%w: ready key %x", errCorrupt, it.Key()))
 	}
-	return name, true
+	return group, true
 }
 
 // dropUnlocked takes the groups that are in turn out of memory: none of them

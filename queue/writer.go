@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -40,6 +39,7 @@ type writer struct {
 	leases   uint64 // lease numbers given in this epoch
 	call     uint64 // receives served
 	held     int    // ready entries and groups in memory
+	unread   gap    // what a scan has passed since it cannot be read
 
 	// What the open batch changed and the database does not show yet.
 	states   map[msgRef]pendingState
@@ -48,6 +48,7 @@ type writer struct {
 	changed  []string // records, for watchers
 	dirty    []*line
 	loose    []looseGroup
+	sweeps   []sweepRef
 	counters counterCache
 	meter    meter
 
@@ -258,7 +259,7 @@ func (w *writer) flush() {
 func (w *writer) append(durable bool, wait *func() error) bool {
 	w.writeCounts()
 	w.counters.write(w)
-	w.head.time = w.now
+	w.head.time, w.head.due = w.now, w.timers.floor
 	w.set(appendTable(w.buf[:0], w.sh.prefix, tableHead), w.head.append(w.val[:0]))
 	// Readers may see the batch from here on; see gate.
 	w.sh.gate.applied.Store(w.group)
@@ -273,6 +274,8 @@ func (w *writer) append(durable bool, wait *func() error) bool {
 	clear(w.states)
 	clear(w.records)
 	clear(w.recent)
+	w.store.sweeps.add(w.sweeps) // which see the batch now
+	w.sweeps = w.sweeps[:0]
 	return true
 }
 
@@ -376,21 +379,6 @@ func must(err error) {
 
 // get reads a key; nil without an error if it is missing.
 func (w *writer) get(key []byte) ([]byte, error) { return read(w.db, key) }
-
-func read(db *pebble.DB, key []byte) ([]byte, error) {
-	v, closer, err := db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %x: %w", key, err)
-	}
-	v = bytes.Clone(v)
-	if v == nil {
-		v = []byte{}
-	}
-	return v, closer.Close()
-}
 
 // iter opens an iterator over the keys from lower up to upper.
 func (w *writer) iter(lower, upper []byte) *pebble.Iterator {
