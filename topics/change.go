@@ -14,41 +14,46 @@ func (t *Topics) ChangeTopic(ctx context.Context, o Owner, name string, change f
 	if err := checkNotReserved("topic", name); err != nil {
 		return Topic{}, err
 	}
-	return changeRecord(ctx, t, topicKey(o, name), func(topic *Topic) error {
+	return changeRecord(ctx, t, topicKey(o, name), func(_ *queue.Batch, topic *Topic) error {
 		if topic.Deleting {
 			return ErrNotFound
 		}
-		err := change(topic)
+		if err := change(topic); err != nil {
+			return err
+		}
 		topic.Name = name
-		return err
+		return topic.setArchive(t.store.Now())
 	})
 }
 
 // ChangeSubscription is ChangeTopic for a subscription; what it ties together
-// (topic, protocol, endpoint) stays.
+// (topic, protocol, endpoint) stays. A Replay that is new begins, if its
+// subscription is confirmed, or once it is.
 func (t *Topics) ChangeSubscription(ctx context.Context, o Owner, id queue.ID, change func(*Subscription) error) (Subscription, error) {
 	s, err := t.Subscription(o, id)
 	if err != nil {
 		return s, err
 	}
-	return changeRecord(ctx, t, subscriptionKey(o, s.Topic, id), func(s *Subscription) error {
+	return changeRecord(ctx, t, subscriptionKey(o, s.Topic, id), func(b *queue.Batch, s *Subscription) error {
 		was := *s
-		err := change(s)
+		if err := change(s); err != nil {
+			return err
+		}
 		s.ID, s.Topic, s.Protocol, s.Account, s.Endpoint, s.Group = was.ID, was.Topic, was.Protocol, was.Account, was.Endpoint, was.Group
-		return err
+		return t.startReplay(b, o, s)
 	})
 }
 
-func changeRecord[T any](ctx context.Context, t *Topics, key []byte, change func(*T) error) (T, error) {
+func changeRecord[T any](ctx context.Context, t *Topics, key []byte, change func(*queue.Batch, *T) error) (T, error) {
 	for {
+		b := &queue.Batch{}
 		v, revision, err := get[T](t.store, queue.Registry, key)
 		if err == nil {
-			err = change(&v)
+			err = change(b, &v)
 		}
 		if err != nil {
 			return v, err
 		}
-		b := &queue.Batch{}
 		b.Expect(key, revision)
 		put(b, key, v)
 		if _, err = t.store.Commit(ctx, queue.Registry, b); !errors.Is(err, queue.ErrConflict) {

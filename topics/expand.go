@@ -11,8 +11,9 @@ import (
 )
 
 // Run works in the background until ctx ends: it expands broadcasts, fires
-// scheduled publishes, settles uncertain deliveries, redrives, completes
-// publishes, publishes events and audits. It returns the first error that is not ctx's.
+// scheduled publishes, settles uncertain deliveries, redrives, replays, completes
+// publishes, publishes events, sweeps archives and audits. It returns the first
+// error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
 	if err := t.releaseStranded(ctx); err != nil {
 		return err
@@ -23,12 +24,14 @@ func (t *Topics) Run(ctx context.Context) error {
 		scheduleQueue:  t.fire,
 		uncertainQueue: t.settleUncertain,
 		redriveQueue:   t.redriveOn,
+		replayQueue:    t.replay,
 		retentionQueue: t.forgetPublish,
 	} {
 		g.Go(func() error { return t.work(ctx, name, work) })
 	}
 	g.Go(func() error { return t.complete(ctx) })
 	g.Go(func() error { return t.audit(ctx) })
+	g.Go(func() error { return t.sweepArchives(ctx) })
 	g.Go(func() error { return t.publishNotes(ctx) })
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -98,6 +101,14 @@ func (t *Topics) fire(ctx context.Context, r queue.Received) error {
 	b := &queue.Batch{}
 	b.Expect(publishKey(p.ID), rev)
 	b.Delete(r.Handle)
+	topic, leave, err := t.enter(p.Owner, p.Topic)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	defer leave()
+	if topic.ArchiveDays > 0 && p.Control != Stopped {
+		p.Archived = t.store.NewID(p.ID.Shard())
+	}
 	p.Audience, p.Phase = t.store.NewID(0), Expanding
 	if p.Control == Stopped {
 		p.Phase = Expanded

@@ -26,6 +26,8 @@ import (
 //	o id12            publish not yet complete (empty)
 //	x cause 0 at64 id16  dead letter by cause and time of failure (empty)
 //	r id16            redrive                 (redriveRecord; in shard 0)
+//	y OWNER TOPIC 0 id12  publish in the archive of its topic (archived)
+//	c id16            where a replay is in the shard's archive (a key of it)
 //	i hash32          idempotency key         (idempotencyRecord)
 //
 // Counters:
@@ -89,6 +91,8 @@ func causeTime(key []byte) time.Time {
 	at := key[len(key)-len(queue.ID{})-8:]
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(at))).UTC()
 }
+
+func replayKey(id queue.ID) []byte { return append([]byte{'c'}, id[:]...) }
 
 func redriveKey(id queue.ID) []byte { return append([]byte{'r'}, id[:]...) }
 

@@ -106,6 +106,9 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 	case errors.Is(err, ErrNotFound):
 		err = nil
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
+		if err = w.startReplay(&w.b, w.owner, &s); err != nil {
+			return s, err
+		}
 		w.some = true
 		w.b.Expect(unique, 0)
 		put(&w.b, unique, s.ID)

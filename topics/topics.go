@@ -121,6 +121,8 @@ type Topics struct {
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time
+	// archiving is held, for reading, while something is published to an archive.
+	archiving sync.RWMutex
 
 	mu     sync.Mutex
 	closed map[queue.ID]struct{} // publishes that may have just completed
@@ -146,7 +148,7 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 		Options: o, store: o.Store, log: o.Logger, m: newMetrics(o.Metrics),
 		closed: map[queue.ID]struct{}{}, wake: make(chan struct{}, 1),
 	}
-	for _, name := range []string{expandQueue, scheduleQueue, uncertainQueue, redriveQueue, retentionQueue} {
+	for _, name := range []string{expandQueue, scheduleQueue, uncertainQueue, redriveQueue, replayQueue, retentionQueue} {
 		if _, err := t.store.CreateQueue(ctx, name, queue.Settings{Visibility: time.Minute}); err != nil {
 			return nil, err
 		}
@@ -161,6 +163,7 @@ const (
 	scheduleQueue  = "topics/schedule"
 	uncertainQueue = "topics/uncertain"
 	redriveQueue   = "topics/redrive"
+	replayQueue    = "topics/replay"
 	retentionQueue = "topics/retention"
 )
 
