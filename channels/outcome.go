@@ -41,7 +41,7 @@ func (s *sending) verdict(ctx context.Context, a *attempt) Verdict {
 	policy := s.pool.desk.Policy(ctx, a.e)
 	now := s.pool.store.Now()
 	t := Attempt{
-		Try: a.d.Try, Age: now.Sub(a.d.PublishedAt), Now: now, Expires: a.d.Expires,
+		Try: a.d.Try, Age: now.Sub(a.e.ID.Time()), Now: now, Expires: a.d.Expires,
 		Idempotent: s.o.Idempotent, Random: rand.Float64(),
 	}
 	switch err := a.o.Err; {

@@ -40,11 +40,19 @@ func (t *Topics) Run(ctx context.Context) error {
 	return err
 }
 
-// work receives from one of topics' own queues and hands each entry to do. An
+// work receives from one of topics' own queues and hands each entry to do: first
+// those the process before this one had begun with, whose leases still run. An
 // entry whose work failed comes back when its lease ends.
 func (t *Topics) work(ctx context.Context, name string, do func(context.Context, queue.Received) error) error {
-	for ctx.Err() == nil {
-		batch, err := t.store.Receive(ctx, name, queue.ReceiveOptions{Max: 10, Wait: time.Minute, PerGroup: 1})
+	for begun := true; ctx.Err() == nil; {
+		var batch []queue.Received
+		var err error
+		if begun {
+			batch, err = t.store.Orphans(ctx, name, 10, time.Minute)
+			begun = len(batch) > 0
+		} else {
+			batch, err = t.store.Receive(ctx, name, queue.ReceiveOptions{Max: 10, Wait: time.Minute, PerGroup: 1})
+		}
 		if err != nil {
 			return err
 		}

@@ -220,7 +220,6 @@ func TestAReplayGoesOnAfterAKill(t *testing.T) {
 		require.Less(t, st.Ready+st.InFlight, int64(n), "it died in the middle")
 		b.run()
 		b.publish(topics.Request{Topic: "news", Message: strconv.Itoa(n)})
-		pass(time.Minute) // leases of the dead process
 		b.replayed(s.ID, topics.ReplayCompleted)
 		seen := map[string]int{}
 		b.until(func() bool {

@@ -53,6 +53,7 @@ type envelope struct {
 	Type              string
 	MessageID         string `json:"MessageId"`
 	SequenceNumber    string `json:",omitempty"`
+	Replayed          string `json:",omitempty"` // "true": from the archive
 	Token             string `json:",omitempty"`
 	TopicArn          string
 	Subject           string `json:",omitempty"`
@@ -158,6 +159,9 @@ func (f *Form) notification(d *channels.Delivery, p *topics.Publish, s *topics.S
 	}
 	if isFIFO(p.Topic) {
 		e.SequenceNumber = sequenceNumber(p.ID)
+	}
+	if p.Original != nil {
+		e.Replayed = "true"
 	}
 	if len(d.Attributes) > 0 {
 		e.MessageAttributes = make(map[string]envelopedAttribute, len(d.Attributes))

@@ -60,6 +60,9 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 		}
 	}
 	made, err := s.Topics.Subscribe(ctx, o, wanted)
+	if why := replayProblem(err); why != nil {
+		return nil, why.behind(attributesReason)
+	}
 	if err != nil {
 		return nil, wordFor(err, "Endpoint")
 	}
@@ -110,14 +113,16 @@ func (n names) newSubscription(o topics.Owner, topic *topics.Topic, in *subscrib
 	case topics.HTTP, topics.HTTPS, topics.Email:
 		sub.Pending = true
 	}
-	const reason = "Invalid parameter: Attributes Reason: "
 	for name, value := range in.Attributes {
 		if why := setSubscriptionAttribute(&sub, name, value); why != nil {
-			return sub, why.behind(reason)
+			return sub, why.behind(attributesReason)
 		}
 	}
-	return sub, applyAttributes(&sub, topic).behind(reason)
+	return sub, applyAttributes(&sub, topic).behind(attributesReason)
 }
+
+// attributesReason stands before what is wrong with attributes of Subscribe.
+const attributesReason = "Invalid parameter: Attributes Reason: "
 
 // checkEndpoint checks what is wrong by its form alone; the account's channel
 // checks the rest.

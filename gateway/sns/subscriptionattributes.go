@@ -52,8 +52,14 @@ func setSubscriptionAttribute(sub *topics.Subscription, name, value string) *pro
 	case rawDelivery:
 		value = strings.ToLower(value)
 	case filterPolicy, filterScope, delivery, redrive, roleARN:
-	case "ReplayPolicy":
-		return &problem{"UnsupportedOperation", http.StatusBadRequest, "ReplayPolicy: this gateway keeps no archive"}
+	case replayPolicy:
+		replay, why := replayOf(value)
+		if why != nil {
+			return why
+		}
+		if sub.Replay = replay; replay == nil {
+			value = ""
+		}
 	default:
 		return wrong("AttributeName")
 	}
@@ -167,6 +173,9 @@ func (s *service) setSubscriptionAttributes(ctx context.Context, r *awswire.Requ
 		}
 		return why.behind("Invalid parameter: ")
 	})
+	if why := replayProblem(err); why != nil {
+		return nil, why.behind("Invalid parameter: ")
+	}
 	if errors.Is(err, topics.ErrNotFound) {
 		err = noSubscription()
 	}
@@ -185,10 +194,13 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 		"SubscriptionPrincipal":        "arn:aws:iam::" + o.Account + ":root",
 		rawDelivery:                    boolText(sub.Raw),
 	}
-	for _, name := range []string{filterPolicy, delivery, redrive, roleARN} {
+	for _, name := range []string{filterPolicy, delivery, redrive, roleARN, replayPolicy} {
 		if value, ok := sub.Attributes[name]; ok {
 			all[name] = value
 		}
+	}
+	if sub.Replay != nil {
+		all[replayStatus] = replayStates[sub.Replay.State]
 	}
 	if sub.Filter != nil {
 		all[filterScope] = string(sub.Filter.Scope)
