@@ -304,9 +304,6 @@ func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscriptio
 			return false
 		}
 		cursor = append(cursor[:0:0], r.Key...)
-		if s.Replay.withholds(p) {
-			return true
-		}
 		var wanted bool
 		if wanted, bad = audience.wanted(&s); wanted {
 			found = append(found, s)
@@ -317,8 +314,12 @@ func (t *Topics) match(p *Publish, c *content, most limits) (found []Subscriptio
 }
 
 // enqueue adds one delivery: its record, its count, its entry. A queue of this
-// gateway gets the message itself, so its delivery is delivered at once.
+// gateway gets the message itself, so its delivery is delivered at once. A
+// subscription whose replay brings the publish gets it then.
 func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription) {
+	if s.Replay.withholds(p) {
+		return
+	}
 	id := p.ID.WithOrdinal(p.Next)
 	p.Next++
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}

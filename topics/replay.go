@@ -115,9 +115,9 @@ func (r *Replay) check(topic *Topic, now time.Time) error {
 	case topic.ArchiveDays == 0:
 		return invalid("replay", "the topic has no archive")
 	case r.From.Before(begins) || r.From.After(now):
-		return invalid("replay.from", "must lie between the beginning of the archive, "+begins.Format(time.RFC3339Nano)+", and now")
+		return invalid("from", "must lie between the beginning of the archive, "+begins.Format(time.RFC3339Nano)+", and now")
 	case !r.Until.IsZero() && (r.Until.Before(r.From) || r.Until.After(now)):
-		return invalid("replay.until", "must lie between replay.from and now")
+		return invalid("until", "must lie between from and now")
 	}
 	return nil
 }

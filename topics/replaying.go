@@ -86,13 +86,16 @@ func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 			return 0, err
 		}
 	}
-	r.archiving.Lock()
-	sealed := r.seal()
-	r.archiving.Unlock()
+	var sealed []queue.ID
 	for range replayPages {
 		room, err := r.spare()
 		if err != nil || room <= 0 {
 			return replayWait, err
+		}
+		if sealed == nil {
+			r.archiving.Lock()
+			sealed = r.seal()
+			r.archiving.Unlock()
 		}
 		page, last, err := r.next(sealed, room)
 		if err != nil {

@@ -115,6 +115,21 @@ func replayOf(value string) (*topics.Replay, *problem) {
 	return &r, nil
 }
 
+// replayText is a subscription's replay policy, as it was given or for a replay
+// that the native API was asked for.
+func replayText(sub *topics.Subscription) string {
+	r, kept := sub.Replay, sub.Attributes[replayPolicy]
+	if given, _ := replayOf(kept); given != nil && given.Until.Equal(r.Until) && given.From.Truncate(time.Millisecond).Equal(r.From) {
+		return kept
+	}
+	policy := map[string]string{"PointType": "Timestamp", "StartingPoint": timestamp(r.From)}
+	if !r.Until.IsZero() {
+		policy["EndingPoint"] = timestamp(r.Until)
+	}
+	text, _ := json.Marshal(policy) // strings: cannot fail
+	return string(text)
+}
+
 const (
 	badStart = "Invalid StartingPoint value"
 	badEnd   = "Invalid EndingPoint value"
@@ -130,9 +145,9 @@ func replayProblem(err error) *problem {
 	switch field.Field {
 	case "replay":
 		return wrong(replayPolicy + ": Topic does not have an ArchivePolicy")
-	case "replay.from":
+	case "from":
 		return wrong(replayPolicy + ": " + badStart)
-	case "replay.until":
+	case "until":
 		return wrong(replayPolicy + ": " + badEnd)
 	}
 	return nil

@@ -194,13 +194,13 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 		"SubscriptionPrincipal":        "arn:aws:iam::" + o.Account + ":root",
 		rawDelivery:                    boolText(sub.Raw),
 	}
-	for _, name := range []string{filterPolicy, delivery, redrive, roleARN, replayPolicy} {
+	for _, name := range []string{filterPolicy, delivery, redrive, roleARN} {
 		if value, ok := sub.Attributes[name]; ok {
 			all[name] = value
 		}
 	}
 	if sub.Replay != nil {
-		all[replayStatus] = replayStates[sub.Replay.State]
+		all[replayPolicy], all[replayStatus] = replayText(&sub), replayStates[sub.Replay.State]
 	}
 	if sub.Filter != nil {
 		all[filterScope] = string(sub.Filter.Scope)
