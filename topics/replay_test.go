@@ -188,6 +188,48 @@ func TestAReplayMeetsNewMessages(t *testing.T) {
 	b.balanced()
 }
 
+// A broadcast that is still being expanded when the replay has caught up is not
+// delivered twice.
+func TestAReplayMeetsBroadcasts(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.archive("news")
+	for _, e := range numbers(30) { // more than a publish walks itself
+		b.subscribe("news", topics.SMS, e)
+	}
+	begins := b.store.Now()
+	const n = 200 / queuetest.Slowdown
+	ids := make([]queue.ID, n)
+	for i := range n / 2 {
+		ids[i] = b.publish(topics.Request{Topic: "news", Message: strconv.Itoa(i)})
+	}
+	s := b.queue("work", queue.Settings{})
+	s.Topic = "news"
+	live, err := b.Subscribe(t.Context(), owner, s)
+	require.NoError(t, err)
+	_, err = b.ChangeSubscription(t.Context(), owner, live.ID, func(s *topics.Subscription) error {
+		s.Replay = &topics.Replay{From: begins}
+		return nil
+	})
+	require.NoError(t, err)
+	for i := n / 2; i < n; i++ {
+		ids[i] = b.publish(topics.Request{Topic: "news", Message: strconv.Itoa(i)})
+	}
+	b.replayed(live.ID, topics.ReplayCompleted)
+	for _, id := range ids {
+		b.settle(id)
+	}
+	seen := map[string]int{}
+	for _, e := range b.drain("work") {
+		seen[e.Message]++
+	}
+	require.Len(t, seen, n)
+	for message, times := range seen {
+		require.Equal(t, 1, times, message)
+	}
+	b.balanced()
+}
+
 // A process that dies in the middle of a replay leaves it to the next one, which
 // neither repeats nor leaves out anything.
 func TestAReplayGoesOnAfterAKill(t *testing.T) {
