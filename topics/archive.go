@@ -154,7 +154,7 @@ func (t *Topics) sweepArchive(ctx context.Context, shard int, o Owner, name stri
 	}
 }
 
-const archiveTable = 'y'
+const archiveTable = 'z'
 
 func archivePrefix(o Owner, topic string) []byte {
 	return append([]byte{archiveTable}, o.prefix()+topic+"\x00"...)

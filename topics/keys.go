@@ -26,9 +26,9 @@ import (
 //	o id12            publish not yet complete (empty)
 //	x cause 0 at64 id16  dead letter by cause and time of failure (empty)
 //	r id16            redrive                 (redriveRecord; in shard 0)
-//	y OWNER TOPIC 0 id12  publish in the archive of its topic (archived)
-//	c id16            where a replay is in the shard's archive (a key of it)
 //	i hash32          idempotency key         (idempotencyRecord)
+//	z OWNER TOPIC 0 id12  publish in the archive of its topic (archived)
+//	v id16            where a replay is in the shard's archive (a key of it)
 //
 // Counters:
 //
@@ -92,7 +92,7 @@ func causeTime(key []byte) time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(at))).UTC()
 }
 
-func replayKey(id queue.ID) []byte { return append([]byte{'c'}, id[:]...) }
+func replayKey(id queue.ID) []byte { return append([]byte{'v'}, id[:]...) }
 
 func redriveKey(id queue.ID) []byte { return append([]byte{'r'}, id[:]...) }
 

@@ -18,13 +18,6 @@ import (
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
-// archive makes a topic that keeps what is published for a day.
-func (b *bench) archive(name string) {
-	b.t.Helper()
-	_, err := b.CreateTopic(b.t.Context(), owner, topics.Topic{Name: name, ArchiveDays: 1})
-	require.NoError(b.t, err)
-}
-
 // replays subscribes an endpoint to what was published from a moment on.
 func (b *bench) replays(s topics.Subscription, from time.Time) topics.Subscription {
 	b.t.Helper()
@@ -72,15 +65,6 @@ func (b *bench) drain(name string) (all []topics.Envelope) {
 	}
 }
 
-// archivedIn counts the records of archives.
-func (b *bench) archivedIn() (n int) {
-	b.t.Helper()
-	for shard := range b.store.Shards() {
-		require.NoError(b.t, b.store.Scan(shard, []byte{'y'}, nil, func(queue.Record) bool { n++; return true }))
-	}
-	return n
-}
-
 func (b *bench) balanced() {
 	b.t.Helper()
 	differences, err := b.Audit()
@@ -98,7 +82,10 @@ func TestAReplayBringsWhatWasPublishedOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	ids := map[string]int{}
 	for i := range n {
-		color := []string{"red", "blue"}[i%2]
+		color := "blue"
+		if i%10 == 0 {
+			color = "red"
+		}
 		wg.Go(func() {
 			id := b.publish(topics.Request{Topic: "news", Message: strconv.Itoa(i), Attributes: map[string]channels.Attribute{"color": {Type: "String", Value: color}}})
 			mu.Lock()
@@ -111,7 +98,7 @@ func TestAReplayBringsWhatWasPublishedOnce(t *testing.T) {
 	all.Topic = "news"
 	red := b.queue("red", queue.Settings{})
 	red.Topic, red.Filter = "news", &topics.Filter{Policy: `{"color":["red"]}`, Scope: topics.FilterAttributes}
-	hook := topics.Subscription{Topic: "news", Protocol: topics.HTTPS, Endpoint: "https://a/"}
+	hook := topics.Subscription{Topic: "news", Protocol: topics.HTTPS, Endpoint: "https://a/", Filter: red.Filter}
 	for _, s := range []topics.Subscription{all, red, hook} {
 		s = b.replays(s, begins)
 		b.replayed(s.ID, topics.ReplayCompleted)
@@ -127,8 +114,8 @@ func TestAReplayBringsWhatWasPublishedOnce(t *testing.T) {
 		require.True(t, e.Replayed)
 		require.False(t, e.Timestamp.Before(begins.Truncate(time.Millisecond)))
 	}
-	require.Len(t, b.drain("red"), n/2)
-	b.until(func() bool { return b.hook.count("https://a/") == n })
+	require.Len(t, b.drain("red"), n/10)
+	b.until(func() bool { return b.hook.count("https://a/") == n/10 })
 
 	b.publish(topics.Request{Topic: "news", Message: "new"})
 	got = b.drain("all")
@@ -198,7 +185,7 @@ func TestAReplayMeetsBroadcasts(t *testing.T) {
 		b.subscribe("news", topics.SMS, e)
 	}
 	begins := b.store.Now()
-	const n = 200 / queuetest.Slowdown
+	const n = 60 / queuetest.Slowdown
 	ids := make([]queue.ID, n)
 	for i := range n / 2 {
 		ids[i] = b.publish(topics.Request{Topic: "news", Message: strconv.Itoa(i)})
@@ -238,7 +225,7 @@ func TestAReplayGoesOnAfterAKill(t *testing.T) {
 		fs := vfs.NewCrashableMem()
 		b := open(t, fs)
 		b.archive("news")
-		const n = 2000 // several pages
+		const n = 1000 // several pages
 		begins := b.store.Now()
 		var wg sync.WaitGroup
 		for i := range n {
@@ -310,64 +297,6 @@ func messages(all []topics.Envelope) (texts []string) {
 	return texts
 }
 
-func TestAnArchiveKeepsItsDays(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t)
-		b.archive("news")
-		for i := range 3 {
-			b.publish(topics.Request{Topic: "news", Message: strconv.Itoa(i)})
-			pass(25 * time.Hour / 3)
-		}
-		topic, err := b.Topic(owner, "news")
-		require.NoError(t, err)
-		now := b.store.Now()
-		require.Equal(t, now.Add(-24*time.Hour), topic.ArchiveBegins(now))
-		pass(time.Minute)
-		require.Equal(t, 2, b.archivedIn(), "what is older is removed")
-
-		for _, days := range []int{0, 1} { // ended, and begun again
-			_, err = b.ChangeTopic(t.Context(), owner, "news", func(topic *topics.Topic) error { topic.ArchiveDays = days; return nil })
-			require.NoError(t, err)
-		}
-		begins := b.store.Now()
-		b.publish(topics.Request{Topic: "news", Message: "new"})
-		s := b.queue("work", queue.Settings{})
-		s.Topic = "news"
-		s = b.replays(s, begins)
-		b.replayed(s.ID, topics.ReplayCompleted)
-		require.Equal(t, []string{"new"}, messages(b.drain("work")), "what the archive held before it was ended is gone")
-		pass(time.Minute)
-		require.Equal(t, 1, b.archivedIn())
-	})
-}
-
-// What is sent at a time is archived then; what is called back is not replayed.
-func TestArchivesHoldWhatWentOut(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t)
-		b.archive("news")
-		began := b.store.Now()
-		b.publish(topics.Request{Topic: "news", Message: "later", SendAt: began.Add(time.Hour)})
-		b.publish(topics.Request{Topic: "news", Message: "brief", ExpiresAt: began.Add(time.Minute)})
-		require.NoError(t, b.pool.Pause("twilio/main", "test"))
-		b.subscribe("news", topics.SMS, "+1")
-		wrong := b.publish(topics.Request{Topic: "news", Message: "wrong"})
-		_, err := b.SetControl(t.Context(), owner, wrong, topics.Stopped)
-		require.NoError(t, err)
-		pass(10 * time.Minute)
-		s := b.queue("work", queue.Settings{})
-		s.Topic = "news"
-		s = b.replays(s, began)
-		b.replayed(s.ID, topics.ReplayCompleted)
-		require.Empty(t, b.drain("work"))
-		pass(time.Hour)
-		require.Equal(t, []string{"later"}, messages(b.drain("work")))
-		require.Equal(t, 2, b.archivedIn())
-	})
-}
-
 func TestAReplayWaitsForItsSubscription(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -412,7 +341,7 @@ func TestAReplayIsTakenAway(t *testing.T) {
 		return st == queue.Stats{}
 	})
 	for shard := range b.store.Shards() {
-		require.NoError(t, b.store.Scan(shard, []byte{'c'}, nil, func(r queue.Record) bool {
+		require.NoError(t, b.store.Scan(shard, []byte{'v'}, nil, func(r queue.Record) bool {
 			require.Fail(t, "a place is left", "%x", r.Key)
 			return false
 		}))
