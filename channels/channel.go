@@ -77,7 +77,7 @@ type Delivery struct {
 	Subscription string // subscription id, "" for a publish to one endpoint
 	Endpoint     string // normal form
 	Lane         Lane
-	PublishedAt  time.Time
+	PublishedAt  time.Time // of a replayed one: when the original was
 	Expires      time.Time // zero: no deadline; goes on the wire as the provider's TTL
 	// Timeout is the longest the receiver may take; 0 means as its account says.
 	Timeout time.Duration

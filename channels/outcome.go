@@ -40,8 +40,8 @@ func (a *account) lapse() {
 func (s *sending) verdict(ctx context.Context, a *attempt) Verdict {
 	policy := s.pool.desk.Policy(ctx, a.e)
 	now := s.pool.store.Now()
-	t := Attempt{
-		Try: a.d.Try, Age: now.Sub(a.d.PublishedAt), Now: now, Expires: a.d.Expires,
+	t := Attempt{ // the delivery's id tells its age: what it says may be older
+		Try: a.d.Try, Age: now.Sub(a.e.ID.Time()), Now: now, Expires: a.d.Expires,
 		Idempotent: s.o.Idempotent, Random: rand.Float64(),
 	}
 	switch err := a.o.Err; {

@@ -19,12 +19,10 @@ func broken(channels.Delivery) (channels.Receipt, error) {
 }
 
 // queue makes a queue and gives the engine's name of it.
-func (b *bench) queue(name string) string {
+func (b *bench) userQueue(name string) string {
 	b.t.Helper()
-	full := topics.QueueName(owner, name)
-	_, err := b.store.CreateQueue(b.t.Context(), full, queue.Settings{})
-	require.NoError(b.t, err)
-	return full
+	b.queue(name, queue.Settings{})
+	return topics.QueueName(owner, name)
 }
 
 // mourned subscribes an endpoint whose failures go to a queue.
@@ -58,7 +56,7 @@ func TestWhatFailsGoesToTheSubscriptionsDeadLetterQueue(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.topic("alerts")
-	dead := b.queue("dead")
+	dead := b.userQueue("dead")
 	b.hook.script(broken)
 	b.mourned(topics.Subscription{Protocol: topics.HTTPS, Endpoint: "https://a/", DeadLetterQueue: dead, Raw: true})
 	b.mourned(topics.Subscription{Protocol: topics.HTTPS, Endpoint: "https://b/"})
@@ -87,7 +85,7 @@ func TestAQueueThatIsGoneIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.topic("alerts")
-	work, dead := b.queue("work"), b.queue("dead")
+	work, dead := b.userQueue("work"), b.userQueue("dead")
 	b.mourned(topics.Subscription{Protocol: topics.SQS, Endpoint: "work", DeadLetterQueue: dead})
 	require.NoError(t, b.store.DeleteQueue(t.Context(), work))
 	id := b.publish(topics.Request{Topic: "alerts", Message: "hello"})
@@ -140,7 +138,7 @@ func TestAKillLosesNoDeadLetter(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	b := open(t, fs)
 	b.topic("alerts")
-	dead := b.queue("dead")
+	dead := b.userQueue("dead")
 	b.mourned(topics.Subscription{Protocol: topics.HTTPS, Endpoint: "https://a/", DeadLetterQueue: dead})
 	for _, number := range numbers(4) {
 		b.mourned(topics.Subscription{Protocol: topics.SMS, Endpoint: number, DeadLetterQueue: dead})

@@ -18,14 +18,17 @@ func (t *Topics) ChangeTopic(ctx context.Context, o Owner, name string, change f
 		if topic.Deleting {
 			return ErrNotFound
 		}
-		err := change(topic)
+		if err := change(topic); err != nil {
+			return err
+		}
 		topic.Name = name
-		return err
+		return topic.setArchive(t.store.Now())
 	})
 }
 
 // ChangeSubscription is ChangeTopic for a subscription; what it ties together
-// (topic, protocol, endpoint) stays.
+// (topic, protocol, endpoint) stays. A Replay that is new begins, if its
+// subscription is confirmed, or once it is.
 func (t *Topics) ChangeSubscription(ctx context.Context, o Owner, id queue.ID, change func(*Subscription) error) (Subscription, error) {
 	s, err := t.Subscription(o, id)
 	if err != nil {
@@ -33,13 +36,15 @@ func (t *Topics) ChangeSubscription(ctx context.Context, o Owner, id queue.ID, c
 	}
 	return changeRecord(ctx, t, subscriptionKey(o, s.Topic, id), func(b *queue.Batch, s *Subscription) error {
 		was := *s
-		err := change(s)
+		if err := change(s); err != nil {
+			return err
+		}
 		var counts SubscriptionCounts
 		counts.add(&was, -1)
 		counts.add(s, 1)
 		counts.write(b, o, was.Topic)
 		s.ID, s.Topic, s.Protocol, s.Account, s.Endpoint, s.Group = was.ID, was.Topic, was.Protocol, was.Account, was.Endpoint, was.Group
-		return err
+		return t.startReplay(b, o, s)
 	})
 }
 

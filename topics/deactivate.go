@@ -33,6 +33,7 @@ func (t *Topics) Deactivate(ctx context.Context, o Owner, id queue.ID, life time
 			return Deactivated{}, err
 		}
 		d := Deactivated{Subscription: s, At: t.store.Now().UTC()}
+		d.Subscription.Replay = nil // a replay ends with it
 		b := &queue.Batch{}
 		b.Expect(subscriptionKey(o, s.Topic, id), rev)
 		unsubscribe(b, o, s)

@@ -10,9 +10,10 @@ import (
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
-// Run works in the background until ctx ends: it indexes subscriptions, expands broadcasts, fires
-// scheduled publishes, settles uncertain deliveries, redrives, completes
-// publishes, publishes events and audits. It returns the first error that is not ctx's.
+// Run works in the background until ctx ends: it indexes subscriptions, expands
+// broadcasts, fires scheduled publishes, settles uncertain deliveries, redrives,
+// replays, completes publishes, publishes events, sweeps archives and audits. It
+// returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
 	if err := t.releaseStranded(ctx); err != nil {
 		return err
@@ -23,6 +24,7 @@ func (t *Topics) Run(ctx context.Context) error {
 		scheduleQueue:  t.fire,
 		uncertainQueue: t.settleUncertain,
 		redriveQueue:   t.redriveOn,
+		replayQueue:    t.replay,
 		retentionQueue: t.forgetPublish,
 	} {
 		g.Go(func() error { return t.work(ctx, name, work) })
@@ -30,6 +32,7 @@ func (t *Topics) Run(ctx context.Context) error {
 	g.Go(func() error { return t.makeIndexes(ctx) })
 	g.Go(func() error { return t.complete(ctx) })
 	g.Go(func() error { return t.audit(ctx) })
+	g.Go(func() error { return t.sweepArchives(ctx) })
 	g.Go(func() error { return t.publishNotes(ctx) })
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -38,12 +41,20 @@ func (t *Topics) Run(ctx context.Context) error {
 	return err
 }
 
-// work receives from one of topics' own queues and hands each entry to do, what
-// was received also when ctx ends: the next start would wait for its lease. An
+// work receives from one of topics' own queues and hands each entry to do: first
+// those the process before this one had begun with, whose leases still run. What
+// was received is done also when ctx ends: the next start would wait for it. An
 // entry whose work failed comes back when its lease ends.
 func (t *Topics) work(ctx context.Context, name string, do func(context.Context, queue.Received) error) error {
-	for ctx.Err() == nil {
-		batch, err := t.store.Receive(ctx, name, queue.ReceiveOptions{Max: 10, Wait: time.Minute, PerGroup: 1})
+	for begun := true; ctx.Err() == nil; {
+		var batch []queue.Received
+		var err error
+		if begun {
+			batch, err = t.store.Orphans(ctx, name, 10, time.Minute)
+			begun = len(batch) > 0
+		} else {
+			batch, err = t.store.Receive(ctx, name, queue.ReceiveOptions{Max: 10, Wait: time.Minute, PerGroup: 1})
+		}
 		if err != nil {
 			return err
 		}
@@ -101,6 +112,14 @@ func (t *Topics) fire(ctx context.Context, r queue.Received) error {
 	b := &queue.Batch{}
 	b.Expect(publishKey(p.ID), rev)
 	b.Delete(r.Handle)
+	topic, leave, err := t.enter(p.Owner, p.Topic)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	defer leave()
+	if topic.ArchiveDays > 0 && p.Control != Stopped {
+		p.Archived = t.store.NewID(p.ID.Shard())
+	}
 	p.Audience, p.Phase = t.store.NewID(0), Expanding
 	if p.Control == Stopped {
 		p.Phase = Expanded

@@ -60,7 +60,7 @@ func TestDeliveryStatusIsLogged(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.topic("alerts")
-	b.queue("work")
+	b.userQueue("work")
 	for protocol, endpoint := range map[string]string{topics.HTTPS: "https://a/", topics.SMS: "+15005550006", topics.SQS: "work"} {
 		b.mourned(topics.Subscription{Protocol: protocol, Endpoint: endpoint, Face: "logged"})
 	}

@@ -29,6 +29,8 @@ import (
 //	y id16            the last dead letter of this shard a redrive looked at (its index key)
 //	c cause           the latest redrive of a cause (its id; in shard 0)
 //	i hash32          idempotency key         (idempotencyRecord)
+//	z OWNER TOPIC 0 id12  publish in the archive of its topic (archived)
+//	v id16            where a replay is in the shard's archive (a key of it)
 //
 // Counters:
 //
@@ -100,6 +102,8 @@ func causeTime(key []byte) time.Time {
 	at := key[len(key)-len(queue.ID{})-8:]
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(at))).UTC()
 }
+
+func replayKey(id queue.ID) []byte { return append([]byte{'v'}, id[:]...) }
 
 func redriveKey(id queue.ID) []byte { return append([]byte{'r'}, id[:]...) }
 

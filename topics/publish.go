@@ -197,17 +197,18 @@ func knownProtocol(name string) bool {
 
 // accept makes the one durable write.
 func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, keyRevision uint64, fingerprint string) (Publish, error) {
+	topic, leave, err := t.enter(req.Owner, req.Topic)
+	if err != nil {
+		return Publish{}, err
+	}
+	defer leave()
 	p := Publish{
 		ID: t.store.NewID(shard), Owner: req.Owner, Topic: req.Topic, Lane: req.Lane, Template: req.Template,
 		TemplateVersion: req.TemplateVersion, Created: t.store.Now().UTC(), SendAt: req.SendAt,
-		ExpiresAt: req.ExpiresAt, Audience: t.store.NewID(0), Next: 1, Phase: Expanding,
+		ExpiresAt: req.ExpiresAt, OnUncertain: topic.OnUncertain, Audience: t.store.NewID(0), Next: 1, Phase: Expanding,
 	}
-	if req.Topic != "" {
-		topic, err := t.Topic(req.Owner, req.Topic)
-		if err != nil {
-			return p, err
-		}
-		p.OnUncertain = topic.OnUncertain
+	if topic.ArchiveDays > 0 { // replays go by the time receivers are shown
+		p.Created = p.ID.Time()
 	}
 	b := &queue.Batch{}
 	b.Intake()
@@ -221,8 +222,13 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	if req.SendAt.After(p.Created) {
 		p.Phase = Scheduled
 		b.Send(scheduleQueue, queue.Message{ID: p.ID, At: req.SendAt})
-	} else if err := t.begin(b, &p, &c); err != nil {
-		return p, err
+	} else {
+		if topic.ArchiveDays > 0 {
+			p.Archived = p.ID
+		}
+		if err := t.begin(b, &p, &c); err != nil {
+			return p, err
+		}
 	}
 	put(b, publishKey(p.ID), p)
 	b.After(func() { t.m.accepted(c.size) })
@@ -233,9 +239,10 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	return p, nil
 }
 
-// begin adds the first part of the audience: all of it when it is small, else
-// an entry for the expander.
+// begin archives the publish and adds the first part of the audience: all of it
+// when it is small, else an entry for the expander.
 func (t *Topics) begin(b *queue.Batch, p *Publish, c *content) error {
+	t.archive(b, p, c)
 	if c.To != nil {
 		end, err := t.endpointOf(c.To)
 		if err != nil {
@@ -322,8 +329,12 @@ func (t *Topics) match(p *Publish, c *content, most limits) (m matched, err erro
 }
 
 // enqueue adds one delivery: its record, its count, its entry. A queue of this
-// gateway gets the message itself, so its delivery is delivered at once.
+// gateway gets the message itself, so its delivery is delivered at once. A
+// subscription whose replay brings the publish gets it then.
 func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription) {
+	if s.Replay.withholds(p) {
+		return
+	}
 	id := p.ID.WithOrdinal(p.Next)
 	p.Next++
 	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}

@@ -28,9 +28,10 @@ func (t *Topics) render(l *loaded, s Subscription, e channels.Entry, try int) (c
 	if err != nil {
 		return channels.Delivery{}, err
 	}
+	shown := l.shown()
 	d := channels.Delivery{
-		ID: e.ID, Publish: l.ID, Try: try, Topic: l.Topic, Endpoint: s.Endpoint, Lane: l.Lane, UnsubscribeURL: link,
-		PublishedAt: l.Created, Expires: l.ExpiresAt, Content: c, Attributes: l.content.Attributes,
+		ID: e.ID, Publish: shown.ID, Try: try, Topic: l.Topic, Endpoint: s.Endpoint, Lane: l.Lane, UnsubscribeURL: link,
+		PublishedAt: shown.Created, Expires: l.ExpiresAt, Content: c, Attributes: l.content.Attributes,
 		Group: l.content.Group, CollapseID: l.content.CollapseID, Secrets: s.Secrets,
 	}
 	if !s.ID.IsZero() {
@@ -126,6 +127,7 @@ type Envelope struct {
 	Message    string                        `json:"message"`
 	Attributes map[string]channels.Attribute `json:"attributes,omitempty"`
 	Timestamp  time.Time                     `json:"timestamp"`
+	Replayed   bool                          `json:"replayed,omitempty"` // from the archive: id and time are the original's
 }
 
 // payload is the body for a machine and its content type.
@@ -137,8 +139,8 @@ func payload(p Publish, c *content, s Subscription, id queue.ID, said channels.C
 		return []byte(said.Text), "text/plain; charset=utf-8"
 	}
 	body, _ := json.Marshal(Envelope{ // strings and times: cannot fail
-		Type: "notification", ID: DeliveryName(id), Publish: PublishName(id), Topic: p.Topic, Subject: said.Subject,
-		Message: said.Text, Attributes: c.Attributes, Timestamp: p.Created,
+		Type: "notification", ID: DeliveryName(id), Publish: PublishName(p.ID), Topic: p.Topic, Subject: said.Subject,
+		Message: said.Text, Attributes: c.Attributes, Timestamp: p.Created, Replayed: p.Original != nil,
 	})
 	return body, "application/json"
 }
@@ -159,12 +161,12 @@ func (t *Topics) form(d *channels.Delivery, l *loaded, s Subscription) {
 	case d.Content.Payload != nil:
 		return
 	case face != nil:
-		face(d, l.Publish, s, l.content.Variants)
+		face(d, l.shown(), s, l.content.Variants)
 		return
 	case !machine(s.Protocol):
 		return
 	}
-	d.Content.Payload, d.Content.ContentType = payload(l.Publish, &l.content, s, d.ID, d.Content)
+	d.Content.Payload, d.Content.ContentType = payload(l.shown(), &l.content, s, d.ID, d.Content)
 }
 
 // queueCopy is what a queue of this gateway gets: by a subscription of its own,
@@ -182,7 +184,8 @@ func (t *Topics) queueCopy(p *Publish, c *content, s Subscription, id queue.ID) 
 		// The template was rendered for every channel when the publish was accepted.
 		t.log.Error("template failed for a queue", "delivery", id, "error", err)
 	}
-	d := channels.Delivery{ID: id, Publish: p.ID, Topic: p.Topic, PublishedAt: p.Created, Content: said, Attributes: c.Attributes}
+	shown := p.shown()
+	d := channels.Delivery{ID: id, Publish: shown.ID, Topic: p.Topic, PublishedAt: shown.Created, Content: said, Attributes: c.Attributes}
 	s.Protocol = SQS
 	t.form(&d, l, s)
 	if !s.Raw {

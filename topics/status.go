@@ -121,6 +121,10 @@ func (t *Topics) setControl(ctx context.Context, o Owner, id queue.ID, c Control
 	b := &queue.Batch{}
 	b.Expect(publishKey(id), rev)
 	p.Control = c
+	if c == Stopped && !p.Archived.IsZero() { // no replay brings what was called back
+		b.Remove(archiveKey(p.Owner, p.Topic, p.Archived))
+		p.Archived = queue.ID{}
+	}
 	put(b, publishKey(id), p)
 	if _, err := t.store.Commit(ctx, id.Shard(), b); err != nil {
 		return p, err

@@ -103,8 +103,10 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 	case err == nil:
 		s, err = w.again(s.Topic, id)
 	case errors.Is(err, ErrNotFound):
-		err = nil
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
+		if err = w.startReplay(&w.b, w.owner, &s); err != nil {
+			return s, err
+		}
 		w.write(unique, s)
 	}
 	if err == nil && w.added != nil {

@@ -24,6 +24,9 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 		return Topic{}, invalid("on_uncertain", "must be resend, hold or drop")
 	}
 	topic.Created = t.store.Now().UTC()
+	if err := topic.setArchive(topic.Created); err != nil {
+		return Topic{}, err
+	}
 	key := topicKey(o, topic.Name)
 	b := &queue.Batch{}
 	b.Expect(key, 0)
@@ -42,7 +45,7 @@ func (t *Topics) CreateTopic(ctx context.Context, o Owner, topic Topic) (Topic, 
 	if err != nil {
 		return Topic{}, err
 	}
-	if old.DisplayName != topic.DisplayName || old.OnUncertain != topic.OnUncertain {
+	if old.DisplayName != topic.DisplayName || old.OnUncertain != topic.OnUncertain || old.ArchiveDays != topic.ArchiveDays {
 		return Topic{}, fmt.Errorf("%w: topic %s exists with other settings", ErrConflict, topic.Name)
 	}
 	return old, nil
@@ -92,7 +95,8 @@ func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
 }
 
 // DeleteTopic removes a topic and its subscriptions. Deliveries under way go
-// on for endpoints already handed over; the others end as cancelled.
+// on for endpoints already handed over; the others end as cancelled. One with
+// an archive is not removed (ErrState).
 func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
 	if err := checkNotReserved("topic", name); err != nil {
 		return err
@@ -101,6 +105,9 @@ func (t *Topics) DeleteTopic(ctx context.Context, o Owner, name string) error {
 	topic, rev, err := t.topic(o, name)
 	if err != nil {
 		return err
+	}
+	if topic.ArchiveDays > 0 {
+		return fmt.Errorf("%w: the topic %s has an archive; end that first", ErrState, name)
 	}
 	topic.Deleting = true
 	b := &queue.Batch{}

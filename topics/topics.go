@@ -130,6 +130,8 @@ type Topics struct {
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time
+	// archiving is held, for reading, while something is published to an archive.
+	archiving sync.RWMutex
 
 	mu     sync.Mutex
 	closed map[queue.ID]struct{} // publishes that may have just completed
@@ -157,7 +159,7 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 	}
 	t.indexes.init()
 	t.store.Follow(queue.Registry, nil, t.indexes.changed)
-	for _, name := range []string{expandQueue, scheduleQueue, uncertainQueue, redriveQueue, retentionQueue} {
+	for _, name := range []string{expandQueue, scheduleQueue, uncertainQueue, redriveQueue, replayQueue, retentionQueue} {
 		if _, err := t.store.CreateQueue(ctx, name, queue.Settings{Visibility: time.Minute}); err != nil {
 			return nil, err
 		}
@@ -175,6 +177,7 @@ const (
 	scheduleQueue  = "topics/schedule"
 	uncertainQueue = "topics/uncertain"
 	redriveQueue   = "topics/redrive"
+	replayQueue    = "topics/replay"
 	retentionQueue = "topics/retention"
 )
 

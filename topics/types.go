@@ -17,6 +17,10 @@ type Topic struct {
 	// Attributes are text of a face, which alone knows what they mean.
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Created    time.Time         `json:"created"`
+	// ArchiveDays is how long what is published is kept for replays; 0: it is
+	// not. ArchivedSince is when that began.
+	ArchiveDays   int       `json:"archive_days,omitempty"`
+	ArchivedSince time.Time `json:"archived_since,omitzero"`
 	// Deleting: its subscriptions are being removed, then it is.
 	Deleting bool `json:"deleting,omitempty"`
 }
@@ -79,6 +83,8 @@ type Subscription struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 	// Filter is which publishes it wants; nil: all.
 	Filter *Filter `json:"filter,omitempty"`
+	// Replay is the latest replay asked for; nil for none.
+	Replay *Replay `json:"replay,omitempty"`
 	// Disabled says why the endpoint gets nothing any more; "" if it does.
 	Disabled      string    `json:"disabled,omitempty"`
 	DisabledSince time.Time `json:"disabled_since,omitzero"`
@@ -184,6 +190,10 @@ type Publish struct {
 	Cursor []byte `json:"cursor,omitempty"`
 	// Next is the ordinal of the next delivery.
 	Next uint32 `json:"next"`
+	// Archived is its place in its topic's archive; zero: it is not there.
+	Archived queue.ID `json:"archived,omitzero"`
+	// Original is the publish that this one replays; nil if it is none.
+	Original *Original `json:"original,omitempty"`
 
 	// Notice: the gateway tells of deliveries by it. What becomes of it is not told
 	// in turn.

@@ -71,6 +71,7 @@ func New(o Options) http.Handler {
 	a.huma = humago.New(mux, a.config())
 	a.registerTopics()
 	a.registerSubscriptions()
+	a.registerReplays()
 	a.registerImport(mux)
 	a.registerPublish()
 	a.registerAccounts()

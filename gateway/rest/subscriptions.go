@@ -34,6 +34,7 @@ type Subscription struct {
 	Raw           bool         `json:"raw,omitempty"`
 	Secret        string       `json:"secret,omitempty" doc:"only in the answer to its creation"`
 	Retry         *RetryPolicy `json:"retry,omitempty"`
+	Replay        *Replay      `json:"replay,omitempty"`
 	Created       time.Time    `json:"created"`
 	Disabled      string       `json:"disabled,omitempty" doc:"why it gets nothing any more"`
 	DisabledSince time.Time    `json:"disabled_since,omitzero"`
@@ -42,7 +43,7 @@ type Subscription struct {
 func showSubscription(s topics.Subscription) Subscription {
 	return Subscription{
 		ID: subscriptionName(s.ID), Topic: s.Topic, Protocol: s.Protocol, Endpoint: topics.ShownEndpoint(s), Account: s.Account,
-		Recipient: s.Recipient, Raw: s.Raw, Retry: showRetry(s.Retry), Created: s.Created, Disabled: s.Disabled, DisabledSince: s.DisabledSince,
+		Recipient: s.Recipient, Raw: s.Raw, Retry: showRetry(s.Retry), Replay: showReplay(s.Replay), Created: s.Created, Disabled: s.Disabled, DisabledSince: s.DisabledSince,
 	}
 }
 

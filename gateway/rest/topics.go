@@ -27,12 +27,13 @@ func (a *api) registerTopics() {
 			DisplayName string            `json:"display_name,omitempty"`
 			OnUncertain string            `json:"on_uncertain,omitempty" enum:"resend,hold,drop"`
 			Tags        map[string]string `json:"tags,omitempty"`
+			ArchiveDays int               `json:"archive_days,omitempty" minimum:"0" maximum:"365" doc:"how long what is published is kept for replays; 0: not at all"`
 		}
 	}
 	operation(a, "manage", "POST /v1/topics", "Create a topic", func(ctx context.Context, in *topicCreate) (*topicOut, error) {
 		b := in.Body
 		t, err := a.Topics.CreateTopic(ctx, ownerOf(ctx), topics.Topic{
-			Name: b.Name, DisplayName: b.DisplayName, OnUncertain: topics.OnUncertain(b.OnUncertain), Tags: b.Tags,
+			Name: b.Name, DisplayName: b.DisplayName, OnUncertain: topics.OnUncertain(b.OnUncertain), Tags: b.Tags, ArchiveDays: b.ArchiveDays,
 		})
 		return &topicOut{t}, err
 	})

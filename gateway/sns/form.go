@@ -56,6 +56,7 @@ type envelope struct {
 	Type              string
 	MessageID         string `json:"MessageId"`
 	SequenceNumber    string `json:",omitempty"`
+	Replayed          string `json:",omitempty"` // "true": from the archive
 	Token             string `json:",omitempty"`
 	TopicArn          string
 	Subject           string `json:",omitempty"`
@@ -222,6 +223,9 @@ func (f *Form) envelope(d *channels.Delivery, p *topics.Publish, s *topics.Subsc
 	}
 	if isFIFO(p.Topic) {
 		e.SequenceNumber = sequenceNumber(p.ID)
+	}
+	if p.Original != nil {
+		e.Replayed = "true"
 	}
 	if len(d.Attributes) > 0 {
 		e.MessageAttributes = make(map[string]envelopedAttribute, len(d.Attributes))

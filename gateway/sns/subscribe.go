@@ -66,7 +66,10 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 	}
 	made, err := s.Topics.Subscribe(ctx, o, wanted)
 	var field *topics.FieldError
+	why := replayProblem(err)
 	switch {
+	case why != nil:
+		return nil, why.behind(attributesReason)
 	case errors.As(err, &field) && field.Field == "endpoint" && wanted.Protocol == topics.Email:
 		return nil, invalid("Email address")
 	case err != nil:
@@ -121,14 +124,16 @@ func (s *service) newSubscription(o topics.Owner, topic *topics.Topic, in *subsc
 		sub.Account, sub.Endpoint = to.Account, to.Endpoint
 	}
 	sub.Pending = confirms(sub.Protocol)
-	const reason = "Invalid parameter: Attributes Reason: "
 	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
 		if why := s.setSubscriptionAttribute(o, &sub, name, in.Attributes[name]); why != nil {
-			return sub, why.behind(reason)
+			return sub, why.behind(attributesReason)
 		}
 	}
-	return sub, applyAttributes(&sub, topic).behind(reason)
+	return sub, applyAttributes(&sub, topic).behind(attributesReason)
 }
+
+// attributesReason stands before what is wrong with attributes of Subscribe.
+const attributesReason = "Invalid parameter: Attributes Reason: "
 
 // checkEndpoint checks what is wrong by its form alone; the account's channel
 // checks the rest.

@@ -50,13 +50,19 @@ func (s *service) setSubscriptionAttribute(o topics.Owner, sub *topics.Subscript
 	switch name {
 	case rawDelivery:
 		value = strings.ToLower(value)
+	case filterPolicy, filterScope, delivery, roleARN:
 	case redrive:
 		if why := s.setRedrive(o, sub, value); why != nil {
 			return why
 		}
-	case filterPolicy, filterScope, delivery, roleARN:
-	case "ReplayPolicy":
-		return &problem{"UnsupportedOperation", http.StatusBadRequest, "ReplayPolicy: this gateway keeps no archive"}
+	case replayPolicy:
+		replay, why := replayOf(value)
+		if why != nil {
+			return why
+		}
+		if sub.Replay = replay; replay == nil {
+			value = ""
+		}
 	default:
 		return wrong("AttributeName")
 	}
@@ -144,6 +150,9 @@ func (s *service) setSubscriptionAttributes(ctx context.Context, r *awswire.Requ
 		}
 		return why.behind("Invalid parameter: ")
 	})
+	if why := replayProblem(err); why != nil {
+		return nil, why.behind("Invalid parameter: ")
+	}
 	if errors.Is(err, topics.ErrNotFound) {
 		err = noSubscription()
 	}
@@ -166,6 +175,9 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 		if value, ok := sub.Attributes[name]; ok {
 			all[name] = value
 		}
+	}
+	if sub.Replay != nil {
+		all[replayPolicy], all[replayStatus] = replayText(&sub), replayStates[sub.Replay.State]
 	}
 	if sub.Filter != nil {
 		all[filterScope] = string(sub.Filter.Scope)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 
@@ -120,8 +121,11 @@ func (s *service) deleteTopic(ctx context.Context, r *awswire.Request, in *topic
 		return nil, err
 	}
 	err = s.Topics.DeleteTopic(ctx, o, name)
-	if errors.Is(err, topics.ErrNotFound) {
-		err = nil
+	switch {
+	case errors.Is(err, topics.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, topics.ErrState):
+		return nil, fault("InvalidState", http.StatusBadRequest, "Invalid state: Cannot delete a topic with an ArchivePolicy")
 	}
 	return nil, wordFor(err, "TopicArn")
 }

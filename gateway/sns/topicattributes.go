@@ -25,7 +25,6 @@ var topicAttributes = func() map[string]func(t *topics.Topic, value string) stri
 		"SignatureVersion":          oneOf("1", "2"),
 		"ContentBasedDeduplication": onlyFIFO(oneOf("true", "false")),
 		"FifoThroughputScope":       onlyFIFO(oneOf("Topic", "MessageGroup")),
-		"ArchivePolicy":             isJSON,
 	}
 	for _, protocol := range []string{"HTTP", "Firehose", "Lambda", "Application", "SQS"} {
 		all[protocol+"SuccessFeedbackRoleArn"] = anything
@@ -86,6 +85,9 @@ func setAttribute(t *topics.Topic, name, value string) string {
 		}
 		t.DisplayName = value
 		return ""
+	}
+	if name == archivePolicy {
+		return setArchivePolicy(t, value)
 	}
 	check, ok := topicAttributes[name]
 	switch {
@@ -152,5 +154,6 @@ func (s *service) getTopicAttributes(_ context.Context, r *awswire.Request, in *
 		all["ContentBasedDeduplication"] = "false"
 	}
 	maps.Copy(all, t.Attributes)
+	addArchive(all, &t, s.Store.Now())
 	return &attributesOut{all}, nil
 }

@@ -1,0 +1,297 @@
+package topics
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fanfare-gateway/fanfare/queue"
+)
+
+// What a step of a replay does at most: then it is the next one's turn.
+const (
+	replayPages = 10      // pages in a step
+	replayPage  = 200     // messages of a shard in a page
+	replayBytes = 2 << 20 // of a shard in a page, and one message more
+	replayWait  = 100 * time.Millisecond
+)
+
+// replaying is a replay that goes on. How far it is in a shard's archive is
+// kept there and moved by the batch that has what was sent, so that a crash
+// neither repeats nor leaves out anything.
+type replaying struct {
+	*Topics
+	owner     Owner
+	sub       Subscription
+	begins    []byte // the first key of the archive that counts
+	places    [][]byte
+	revisions []uint64 // of places
+}
+
+// replay moves a replay on.
+func (t *Topics) replay(ctx context.Context, m queue.Received) error {
+	var task replayTask
+	if err := json.Unmarshal(m.Body, &task); err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	s, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(task.Owner, task.Topic, task.Subscription))
+	if errors.Is(err, ErrNotFound) || (err == nil && !s.Replay.runs(m.ID)) {
+		return t.forgetReplay(ctx, m)
+	}
+	if err != nil {
+		return err
+	}
+	r := &replaying{Topics: t, owner: task.Owner, sub: s}
+	if err := r.read(); err != nil {
+		return err
+	}
+	wait, err := r.step(ctx)
+	if err != nil && !errors.Is(err, ErrNotFound) { // not found: it was taken away meanwhile
+		return err
+	}
+	return t.later(ctx, m, wait)
+}
+
+// read finds out how far the replay is.
+func (r *replaying) read() error {
+	topic, err := r.Topic(r.owner, r.sub.Topic)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	begins := topic.ArchiveBegins(r.store.Now())
+	if begins.Before(r.sub.Replay.From) {
+		begins = r.sub.Replay.From
+	}
+	r.begins = archiveTime(r.owner, r.sub.Topic, begins)
+	for shard := range r.store.Shards() {
+		rec, err := r.store.Get(shard, replayKey(r.sub.Replay.ID))
+		if err != nil && !errors.Is(err, queue.ErrNotFound) {
+			return err
+		}
+		r.places, r.revisions = append(r.places, rec.Value), append(r.revisions, rec.Revision)
+	}
+	return nil
+}
+
+// step sends a few pages, and ends the replay if it is through.
+func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
+	if r.sub.Disabled != "" {
+		return 0, r.become(ctx, ReplayFailed)
+	}
+	if r.sub.Replay.State == ReplayPending {
+		if err := r.become(ctx, ReplayRunning); err != nil {
+			return 0, err
+		}
+	}
+	var sealed []queue.ID
+	for range replayPages {
+		room, err := r.spare()
+		if err != nil || room <= 0 {
+			return replayWait, err
+		}
+		if sealed == nil {
+			r.archiving.Lock()
+			sealed = r.seal()
+			r.archiving.Unlock()
+		}
+		page, last, err := r.next(sealed, room)
+		if err != nil {
+			return 0, err
+		}
+		if err := r.send(ctx, page); err != nil {
+			return 0, err
+		}
+		if last {
+			return 0, r.finish(ctx, room)
+		}
+	}
+	return 0, nil
+}
+
+// finish ends the replay if nothing was archived since its last page. Nothing
+// is published to an archive meanwhile, so that nothing falls between the
+// replay and what follows.
+func (r *replaying) finish(ctx context.Context, room int) error {
+	r.archiving.Lock()
+	defer r.archiving.Unlock()
+	page, last, err := r.next(r.seal(), room)
+	if err != nil || !last {
+		return err
+	}
+	if err := r.send(ctx, page); err != nil {
+		return err
+	}
+	return r.become(ctx, ReplayCompleted)
+}
+
+// become notes the replay's state, unless it was taken away or replaced.
+func (r *replaying) become(ctx context.Context, state ReplayState) error {
+	key := subscriptionKey(r.owner, r.sub.Topic, r.sub.ID)
+	s, err := changeRecord(ctx, r.Topics, key, func(_ *queue.Batch, s *Subscription) error {
+		if !s.Replay.runs(r.sub.Replay.ID) {
+			return ErrNotFound
+		}
+		s.Replay.State = state
+		if state != ReplayRunning {
+			s.Replay.Live = r.store.NewID(0)
+		}
+		return nil
+	})
+	if err == nil {
+		r.sub = s
+	}
+	return err
+}
+
+// seal is, for each shard, behind all that was archived in it. Publishes to
+// archives wait while it is asked for: one under way could have an id before
+// it, and be seen only later.
+func (r *replaying) seal() []queue.ID {
+	all := make([]queue.ID, r.store.Shards())
+	for shard := range all {
+		all[shard] = r.store.NewID(shard)
+	}
+	return all
+}
+
+// spare is how many messages the replay may send now: what waits at the
+// endpoint's account already is bounded as for a broadcast.
+func (r *replaying) spare() (int, error) {
+	if r.sub.Account == localQueue {
+		return replayPage, nil
+	}
+	lanes, err := r.Depth(r.sub.Account)
+	room := r.Ahead
+	for _, st := range lanes {
+		room -= int(st.Ready + st.InFlight)
+	}
+	return min(room, replayPage), err
+}
+
+// archiveEntry is a record of an archive.
+type archiveEntry struct{ key, value []byte }
+
+// next reads the next page: of every shard what was archived up to the same
+// moment, so that no shard runs ahead. Last tells that it ends where sealed
+// does, or the replay.
+func (r *replaying) next(sealed []queue.ID, most int) (page [][]archiveEntry, last bool, err error) {
+	page, last = make([][]archiveEntry, len(sealed)), true
+	var cut time.Time
+	for shard := range page {
+		found, more, err := r.nextOf(shard, sealed[shard], most)
+		if err != nil {
+			return nil, false, err
+		}
+		page[shard] = found
+		if more {
+			last = false
+			if end := archiveID(found[len(found)-1].key).Time(); cut.IsZero() || end.Before(cut) {
+				cut = end
+			}
+		}
+	}
+	for shard, found := range page {
+		for !last && len(found) > 0 && archiveID(found[len(found)-1].key).Time().After(cut) {
+			found = found[:len(found)-1]
+		}
+		page[shard] = found
+	}
+	return page, last, nil
+}
+
+func (r *replaying) nextOf(shard int, sealed queue.ID, most int) (found []archiveEntry, more bool, err error) {
+	end := archiveKey(r.owner, r.sub.Topic, sealed)
+	if until := r.sub.Replay.Until; !until.IsZero() {
+		end = archiveTime(r.owner, r.sub.Topic, until)
+	}
+	after := r.places[shard]
+	if bytes.Compare(after, r.begins) < 0 {
+		after = r.begins
+	}
+	size := 0
+	err = r.store.Scan(shard, archivePrefix(r.owner, r.sub.Topic), after, func(rec queue.Record) bool {
+		if bytes.Compare(rec.Key, end) >= 0 {
+			return false
+		}
+		if more = len(found) == most || size >= replayBytes; more {
+			return false
+		}
+		found = append(found, archiveEntry{bytes.Clone(rec.Key), bytes.Clone(rec.Value)})
+		size += len(rec.Value)
+		return true
+	})
+	return found, more, err
+}
+
+// send publishes a page again, to this subscription alone.
+func (r *replaying) send(ctx context.Context, page [][]archiveEntry) error {
+	for shard, entries := range page {
+		if len(entries) == 0 {
+			continue
+		}
+		b := &queue.Batch{}
+		b.Intake()
+		sent, err := r.again(b, shard, entries)
+		if err != nil {
+			return err
+		}
+		key, place := replayKey(r.sub.Replay.ID), entries[len(entries)-1].key
+		b.Expect(key, r.revisions[shard])
+		b.Put(key, place)
+		revision, err := r.store.Commit(ctx, shard, b)
+		if err != nil {
+			return err
+		}
+		r.places[shard], r.revisions[shard] = place, revision
+		r.Settled(sent...)
+	}
+	return nil
+}
+
+// again adds the publishes that repeat those the subscription wants. What has
+// passed its deadline is not sent again.
+func (r *replaying) again(b *queue.Batch, shard int, entries []archiveEntry) (sent []queue.ID, err error) {
+	now := r.store.Now().UTC()
+	for _, e := range entries {
+		var a archived
+		if err := json.Unmarshal(e.value, &a); err != nil {
+			return nil, fmt.Errorf("replay %s: %w", PublishName(archiveID(e.key)), err)
+		}
+		wanted, err := r.audience(&a.Content).wanted(&r.sub)
+		if err != nil {
+			return nil, err
+		}
+		if !wanted || !a.ExpiresAt.IsZero() && !a.ExpiresAt.After(now) {
+			continue
+		}
+		p := Publish{
+			ID: r.store.NewID(shard), Owner: r.owner, Topic: r.sub.Topic, Lane: a.Lane, OnUncertain: a.OnUncertain, Phase: Expanded,
+			Template: a.Template, TemplateVersion: a.TemplateVersion, Created: now, ExpiresAt: a.ExpiresAt, Next: 1,
+			Original: &Original{ID: a.ID, Created: a.Created},
+		}
+		put(b, contentKey(p.ID), a.Content)
+		b.Put(openKey(p.ID), []byte{})
+		r.enqueue(b, &p, &a.Content, r.sub)
+		put(b, publishKey(p.ID), p)
+		sent = append(sent, p.ID)
+	}
+	return sent, nil
+}
+
+// forgetReplay removes a replay's places and the entry of its work.
+func (t *Topics) forgetReplay(ctx context.Context, m queue.Received) error {
+	for shard := t.store.Shards() - 1; shard >= 0; shard-- { // the one with the entry last
+		b := &queue.Batch{}
+		b.Remove(replayKey(m.ID))
+		if shard == m.ID.Shard() {
+			b.Delete(m.Handle)
+		}
+		if _, err := t.store.Commit(ctx, shard, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
