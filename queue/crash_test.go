@@ -16,9 +16,9 @@ import (
 	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
-// crashes is how many power losses TestPowerLoss simulates for each kind of
-// queue and number of shards: 2,000 in all.
-var crashes = flag.Int("crashes", 500/queuetest.Slowdown, "power losses to simulate")
+// crashes is how many power losses TestPowerLoss simulates for each number of
+// shards: 2,000 in all.
+var crashes = flag.Int("crashes", 1000/queuetest.Slowdown, "power losses to simulate")
 
 const (
 	crashCallers = 4

@@ -30,12 +30,12 @@ func TestPowerLossMutants(t *testing.T) {
 			t.Parallel()
 			o := queue.Options{Shards: 1}
 			queue.WrapLog(&o, wrap)
-			for i := range 50 {
+			for i := range *crashes {
 				if len(powerLoss(t, o, true, uint64(2*i))) > 0 {
 					return
 				}
 			}
-			t.Fatal("not found in 50 power losses")
+			t.Fatalf("not found in %d power losses", *crashes)
 		})
 	}
 }

@@ -121,7 +121,7 @@ func newShell(t *testing.T) *shell {
 	for name := range commands {
 		require.NoError(t, os.Symlink(self, filepath.Join(bin, name)))
 	}
-	for _, name := range []string{"cat", "grep", "mkdir", "rm", "sed"} { // POSIX has them
+	for _, name := range []string{"cat", "date", "grep", "mkdir", "rm", "sed", "sleep"} { // POSIX has them
 		path, err := exec.LookPath(name)
 		require.NoError(t, err)
 		require.NoError(t, os.Symlink(path, filepath.Join(bin, name)))
