@@ -19,7 +19,6 @@ import (
 	"strings"
 	"time"
 
-	firebase "firebase.google.com/go/v4"
 	"firebase.google.com/go/v4/messaging"
 	"google.golang.org/api/option"
 
@@ -107,16 +106,21 @@ func New(o Options) (*Channel, error) {
 	return &Channel{book: o.Book, project: o.ProjectID, client: client, tokens: newTokens(account, base.Transport), base: base}, nil
 }
 
+// newClient makes the SDK's client without the SDK's App, whose package links
+// Firestore and Storage too: 235 packages more. The configuration's type cannot
+// be named outside the SDK, so it is taken from the function that wants it.
 func newClient(o Options, base *http.Client) (*messaging.Client, error) {
-	ctx := context.Background() // New makes no call
-	app, err := firebase.NewApp(ctx, &firebase.Config{ProjectID: o.ProjectID},
+	config := parameterOf(messaging.NewClient)
+	config.ProjectID, config.Version = o.ProjectID, "4" // of the SDK, as Google is told
+	config.Opts = []option.ClientOption{
 		option.WithHTTPClient(&http.Client{Transport: courier{base.Transport}, CheckRedirect: base.CheckRedirect}),
-		option.WithEndpoint(strings.TrimRight(o.Endpoint, "/")+"/v1"))
-	if err != nil {
-		return nil, err
+		option.WithEndpoint(strings.TrimRight(o.Endpoint, "/") + "/v1"),
 	}
-	return app.Messaging(ctx)
+	return messaging.NewClient(context.Background(), config) // makes no call
 }
+
+// parameterOf is an empty parameter of a function.
+func parameterOf[P, R any](func(context.Context, *P) (*R, error)) *P { return new(P) }
 
 // Close closes the connections no attempt uses.
 func (c *Channel) Close() error {
