@@ -143,7 +143,7 @@ func text(body []byte) string {
 // there, what was acknowledged as deleted stays away, and the books balance.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
-	for _, shards := range []int{1, 8} {
+	for _, shards := range queuetest.Shards() {
 		for _, fifo := range []bool{false, true} {
 			t.Run(fmt.Sprintf("shards=%d/fifo=%v", shards, fifo), func(t *testing.T) {
 				t.Parallel()

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 var errDisk = errors.New("disk is broken")
@@ -44,7 +45,7 @@ func TestFailedWrite(t *testing.T) {
 		"sync":  {errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo},
 		"write": {errorfs.OpFileWrite},
 	} {
-		for _, shards := range []int{1, 8} {
+		for _, shards := range queuetest.Shards() {
 			t.Run(fmt.Sprintf("%s/%d_shards", name, shards), func(t *testing.T) {
 				t.Parallel()
 				failedWrite(t, shards, kinds)

@@ -58,7 +58,7 @@ var fifoModel = porcupine.Model{
 // answered (Herlihy and Wing).
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
-	for _, shards := range []int{1, 8} {
+	for _, shards := range queuetest.Shards() {
 		t.Run(fmt.Sprintf("%d_shards", shards), func(t *testing.T) {
 			t.Parallel()
 			s := open(t, queue.Options{FS: vfs.NewMem(), Shards: shards})

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 func TestMetrics(t *testing.T) {
@@ -88,7 +89,7 @@ func TestSyncsOfOneCaller(t *testing.T) {
 		set  queue.Settings
 		most int64
 	}{{"standard", queue.Settings{}, 2 * cycles}, {"fifo", queue.Settings{FIFO: true}, 3 * cycles}} {
-		for _, shards := range []int{1, 8} {
+		for _, shards := range queuetest.Shards() {
 			t.Run(fmt.Sprintf("%s/%d_shards", c.name, shards), func(t *testing.T) {
 				t.Parallel()
 				var syncs atomic.Int64

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // cut is a log that takes a copy of the disk as a power loss would leave it,
@@ -60,7 +61,7 @@ const movedMessages = 700
 // where it was, and every message is there once.
 func TestPowerLossOfMove(t *testing.T) {
 	t.Parallel()
-	for _, shards := range []int{1, 8} {
+	for _, shards := range queuetest.Shards() {
 		for _, torn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("shards=%d/torn=%v", shards, torn), func(t *testing.T) {
 				t.Parallel()

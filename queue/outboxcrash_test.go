@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 const forwardedBatches = 10
@@ -19,7 +20,7 @@ const forwardedBatches = 10
 // was committed is applied once, in order.
 func TestPowerLossOfOutbox(t *testing.T) {
 	t.Parallel()
-	for _, shards := range []int{1, 8} {
+	for _, shards := range queuetest.Shards() {
 		for _, torn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("shards=%d/torn=%v", shards, torn), func(t *testing.T) {
 				t.Parallel()

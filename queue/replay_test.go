@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // recorder keeps every batch that is appended, by shard, in order.
@@ -35,7 +36,7 @@ func (r *recorder) Append(shard int, b *pebble.Batch, durable bool) (func() erro
 // times and random values of the first run were.
 func TestReplay(t *testing.T) {
 	t.Parallel()
-	for _, shards := range []int{1, 8} {
+	for _, shards := range queuetest.Shards() {
 		t.Run(fmt.Sprintf("%d_shards", shards), func(t *testing.T) {
 			t.Parallel()
 			r := &recorder{batches: map[int][][]byte{}}

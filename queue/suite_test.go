@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 		runKilled(dir, shards)
 	}
 	if queuetest.Slowdown > 1 { // before the command line is read, which may say otherwise
-		if err := flag.Set("rapid.checks", strconv.Itoa(100/queuetest.Slowdown)); err != nil {
+		if err := flag.Set("rapid.checks", strconv.Itoa(200/queuetest.Slowdown)); err != nil {
 			panic(err)
 		}
 	}

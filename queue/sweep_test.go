@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // TestMessagesThatStayBehind has a few messages stay while all others are sent
@@ -18,7 +19,7 @@ import (
 // and those that come later, before and after a restart.
 func TestMessagesThatStayBehind(t *testing.T) {
 	t.Parallel()
-	for _, shards := range []int{1, 8} {
+	for _, shards := range queuetest.Shards() {
 		t.Run(fmt.Sprintf("%d_shards", shards), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { stayBehind(t, shards) })

@@ -21,7 +21,7 @@ import (
 // an in-memory file system, so that a second open finds what the first wrote.
 // Each behaviour runs in a synctest bubble: an hour's wait takes no time.
 func Run(t *testing.T, open func(t *testing.T, o queue.Options) *queue.Store) {
-	for _, shards := range []int{1, 8} {
+	for _, shards := range Shards() {
 		for _, group := range suite() {
 			t.Run(fmt.Sprintf("%d_shards/%s", shards, group.name), func(t *testing.T) {
 				for _, name := range slices.Sorted(maps.Keys(group.behaviours)) {
