@@ -106,6 +106,12 @@ func TestSigningKeyIsRotatedByReload(t *testing.T) {
 	require.NotEqual(t, first, second)
 	verify(t, g, own)
 
+	third := cfg
+	third.AWS.SigningKey, third.AWS.SigningCertificate = rsaPair(t)
+	require.NoError(t, g.Reload(t.Context(), loading(third)))
+	later := signedMessage(t, g)
+	require.NoError(t, g.Reload(t.Context(), loading(rotated)))
+
 	bad := rotated
 	bad.AWS.SigningKey, _ = rsaPair(t)
 	require.ErrorContains(t, g.Reload(t.Context(), loading(bad)), "aws.signing_key")
@@ -115,6 +121,7 @@ func TestSigningKeyIsRotatedByReload(t *testing.T) {
 	g, _ = serveConfig(t, cfg, sb)
 	require.Equal(t, first, verify(t, g, signedMessage(t, g)), "without a configured key it is the store's own again")
 	verify(t, g, configured)
+	verify(t, g, later)
 	status, _ = call(t, http.MethodGet, g.URL()+"/SimpleNotificationService-00000000000000000000000000000000.pem", "")
 	require.Equal(t, http.StatusNotFound, status)
 }

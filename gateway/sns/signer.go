@@ -1,6 +1,7 @@
 package sns
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -45,7 +46,7 @@ var (
 func NewKeys(ctx context.Context, store *queue.Store, given Pair) (*Keys, error) {
 	k := &Keys{store: store, certs: map[string][]byte{}, recent: map[[sha256.Size]byte]signed{}}
 	err := store.Scan(queue.Registry, certsName, nil, func(r queue.Record) bool {
-		k.certs["/"+path.Base(string(r.Key))] = r.Value
+		k.certs["/"+path.Base(string(r.Key))] = bytes.Clone(r.Value)
 		return true
 	})
 	if err == nil {
