@@ -135,7 +135,7 @@ func (w *writer) remove(ln *line, pos uint64, s state) {
 	if pos == ln.counts.floor {
 		ln.counts.floor++
 	}
-	if ln.deleted++; ln.deleted == w.limits.sweep {
+	if ln.deleted++; ln.deleted%w.limits.sweep == 0 { // again if the last sweep failed
 		w.sweeps = append(w.sweeps, sweepRef{w.sh, ln.number})
 	}
 	w.touch(ln)

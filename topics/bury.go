@@ -3,6 +3,7 @@ package topics
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
 
@@ -49,9 +50,13 @@ func (t *Topics) bury(b *queue.Batch, l *loaded, s Subscription, id queue.ID, r 
 		return
 	}
 	m := t.deadLetter(l, s, id, r)
-	_, err := t.store.Queue(s.DeadLetterQueue)
-	if err == nil && len(m.Body)+len(m.Attributes) > queue.MaxMessage {
-		err = queue.ErrInvalid
+	q, err := t.store.Queue(s.DeadLetterQueue)
+	switch {
+	case err != nil:
+	case len(m.Body)+len(m.Attributes) > queue.MaxMessage:
+		err = fmt.Errorf("%w: larger than %d bytes", queue.ErrInvalid, queue.MaxMessage)
+	case q.Settings.FIFO && t.store.ShardOf(m.Group) != id.Shard(): // published without a group
+		err = fmt.Errorf("%w: a FIFO queue takes messages of a group only", queue.ErrInvalid)
 	}
 	result := buriedInQueue
 	if err == nil {

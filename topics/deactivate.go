@@ -64,7 +64,14 @@ func (t *Topics) Reactivate(ctx context.Context, o Owner, id queue.ID) (Subscrip
 		}
 		s := d.Subscription
 		w := subscribing{Topics: t, owner: o}
-		if err := w.expectTopic(s.Topic); err != nil {
+		topic, err := t.Topic(o, s.Topic)
+		if err == nil && !topic.Created.Before(d.At) { // another of the same name
+			err = ErrNotFound
+		}
+		if err == nil {
+			err = w.expectTopic(s.Topic)
+		}
+		if err != nil {
 			return s, err
 		}
 		unique := endpointKey(o, s.Topic, s.Protocol, s.Account, s.Endpoint)

@@ -6,9 +6,9 @@ import (
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
-// maxIndexed is how many subscriptions all indexes together have at most; one
-// takes about half a kilobyte.
-const maxIndexed = 1 << 20
+// maxIndexed is how many subscriptions all indexes together have at most. With a
+// policy of its own one takes 0.4 KiB (a policy of one key) to 1.1 KiB (of five).
+const maxIndexed = 1 << 18
 
 // indexes are the indexes of the topics published to lately.
 type indexes struct {

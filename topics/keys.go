@@ -57,6 +57,7 @@ import (
 //	k/unsubscribe                    key of unsubscribe links (gateway/callback; the default owner's)
 //	k/sns-sms                        SMS attributes (gateway/sns)
 //	k/sns-opted-in/NUMBER            when a number was opted in again (gateway/sns)
+//	k/sns-certificate/NAME           certificates of SNS messages (gateway/sns; the gateway's own)
 //	k/sns-signing                    key and certificate of SNS messages (gateway/sns; the gateway's own)
 //
 // Counters of the registry, behind the same:

@@ -39,6 +39,7 @@ const (
 type Original struct {
 	ID      queue.ID  `json:"id"`
 	Created time.Time `json:"created"`
+	Asked   time.Time `json:"asked"` // when the replay was asked for
 }
 
 // shown is the publish as its receivers see it: a replayed one has the id and

@@ -270,7 +270,7 @@ func (r *replaying) again(b *queue.Batch, shard int, entries []archiveEntry) (se
 		p := Publish{
 			ID: r.store.NewID(shard), Owner: r.owner, Topic: r.sub.Topic, Lane: a.Lane, OnUncertain: a.OnUncertain, Phase: Expanded,
 			Template: a.Template, TemplateVersion: a.TemplateVersion, Created: now, ExpiresAt: a.ExpiresAt, Next: 1,
-			Original: &Original{ID: a.ID, Created: a.Created},
+			Original: &Original{ID: a.ID, Created: a.Created, Asked: r.sub.Replay.Asked.Time()},
 		}
 		put(b, contentKey(p.ID), a.Content)
 		b.Put(openKey(p.ID), []byte{})

@@ -74,8 +74,11 @@ func (t *Topics) maySendAgain(p *Publish, e channels.Entry) bool {
 	if e.Idempotent || !t.holdsRestored() {
 		return false
 	}
-	at := t.restored.Load().At
-	return p.Created.Before(at) && p.SendAt.Before(at)
+	at, asked := t.restored.Load().At, p.Created
+	if p.Original != nil { // the store that is no more may have been further with the replay
+		asked = p.Original.Asked
+	}
+	return asked.Before(at) && p.SendAt.Before(at)
 }
 
 // ReleaseRestored ends the hold that follows a restore: deliveries to people
