@@ -130,7 +130,7 @@ func (g *Gateway) adjusted(cfg config.Config) config.Config {
 func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 	o := queue.Options{
 		Shards: cfg.Store.Shards, Logger: g.log, MemTable: int(cfg.Store.MemTable), Cache: int64(cfg.Store.Cache),
-		MinFree: uint64(cfg.Store.MinFree), MaxUsed: cfg.Store.MaxUsed,
+		MinFree: max(uint64(cfg.Store.MinFree), 1), MaxUsed: cfg.Store.MaxUsed,
 		PurgeAtOnce: cfg.AWS.PurgeAtOnce,
 	}
 	if g.opts.store != nil {
@@ -230,7 +230,7 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	})
 	mux.Handle("/v1/", api)
 	if g.opts.Sandbox != nil { // at its own address too; here for who knows only the gateway's
-		mux.Handle("/sandbox/", http.StripPrefix("/sandbox", g.opts.Sandbox.Control))
+		mux.Handle("/sandbox/", http.StripPrefix("/sandbox", thisMachine(g.opts.Sandbox.Control)))
 	}
 	mux.Handle("/", certificatesOr(g.signing, awsOr(g.awsHandler(cfg), api)))
 	mux.Handle(rest.PublishRoute, g.metrics.countRequests("native", api))
@@ -239,32 +239,15 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	return nil
 }
 
-// Reload takes over accounts, limits and keys of the configuration that load
-// gives. On an error, load's too, everything stays as it was.
-func (g *Gateway) Reload(ctx context.Context, load func() (config.Config, error)) error {
-	g.reloading.Lock()
-	defer g.reloading.Unlock()
-	err := g.reload(ctx, load)
-	g.reloads.note(err, time.Now())
-	return err
-}
-
-func (g *Gateway) reload(ctx context.Context, load func() (config.Config, error)) error {
-	cfg, err := load()
-	if err != nil {
-		return err
-	}
-	cfg = g.adjusted(cfg)
-	if err := g.setAccounts(ctx, cfg); err != nil {
-		return err
-	}
-	if err := g.setHandler(cfg); err != nil {
-		return err
-	}
-	if err := g.signing.Use(ctx, signingPair(cfg.AWS)); err != nil {
-		return fmt.Errorf("aws.signing_key: %w", err)
-	}
-	return nil
+// thisMachine serves nobody from elsewhere.
+func thisMachine(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if why := rest.Foreign(r); why != "" {
+			http.Error(w, "The sandbox is for this machine only: "+why+".", http.StatusForbidden)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // URL is the public listener's address.

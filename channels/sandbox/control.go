@@ -15,11 +15,7 @@ const maxControl = 16 << 20
 
 // startControl serves the control API.
 func (s *Server) startControl() error {
-	l, err := s.kept.listen("control")
-	if err != nil {
-		return err
-	}
-	s.URL = "http://" + l.Addr().String()
+	s.URL = "http://" + s.control.Addr().String()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.index)
 	mux.HandleFunc("GET /inbox", s.getInbox)
@@ -36,7 +32,7 @@ func (s *Server) startControl() error {
 	mux.HandleFunc("POST /expect", s.postExpect)
 	mux.HandleFunc("POST /reply", s.postReply)
 	s.Control = thisMachine(http.NewCrossOriginProtection().Handler(mux))
-	s.closers = append(s.closers, serveHTTP(l, s.Control))
+	s.closers = append(s.closers, serveHTTP(s.control, s.Control))
 	return nil
 }
 

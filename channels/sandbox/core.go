@@ -3,8 +3,10 @@ package sandbox
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,7 @@ const (
 // core is what all fakes share: scripts, the inbox, what is kept, the life of
 // the server.
 type core struct {
+	control net.Listener // of the control API
 	script
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -51,10 +54,18 @@ func newCore(o Options) (*core, error) {
 	if c.kept, err = openKept(o.Dir); err != nil {
 		return nil, err
 	}
-	if err := c.script.restore(c.kept); err != nil || o.Dir == "" {
-		return c, err
+	// First of all the control address: another sandbox in the same folder has it,
+	// and nothing of its is touched.
+	if c.control, err = c.kept.listen("control"); err != nil {
+		return nil, err
 	}
-	return c, c.load(filepath.Join(o.Dir, "inbox.ndjson"))
+	if err = c.script.restore(c.kept); err == nil && o.Dir != "" {
+		err = c.load(filepath.Join(o.Dir, "inbox.ndjson"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.control.Close())
+	}
+	return c, nil
 }
 
 // load reads the journal. What the memory has no room for leaves the journal too.
@@ -92,6 +103,7 @@ func (c *core) load(path string) (err error) {
 func (c *core) close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	_ = c.control.Close() // if it was served, it is closed already
 	j := c.journal
 	if c.journal = nil; j == nil {
 		return nil

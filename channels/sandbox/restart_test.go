@@ -127,7 +127,7 @@ func TestRestartWithoutItsAddress(t *testing.T) {
 	dir := t.TempDir()
 	sb := startIn(t, dir)
 	_, err := sandbox.Start(sandbox.Options{Dir: dir})
-	require.ErrorContains(t, err, "twilio: the address "+strings.TrimPrefix(sb.Twilio.URL, "http://"), "one folder, two sandboxes")
+	require.ErrorContains(t, err, "control: the address "+strings.TrimPrefix(sb.URL, "http://"), "one folder, two sandboxes")
 	require.NoError(t, sb.Close())
 
 	address := strings.TrimPrefix(sb.Webhook.URL, "http://")
@@ -286,4 +286,19 @@ func TestLongJournal(t *testing.T) {
 		require.Equal(t, 90_001, bytes.Count(rest, []byte("\n")))
 		require.Equal(t, text.Bytes()[text.Len()-len(rest):], rest)
 	}
+}
+
+// TestASecondSandboxTouchesNothing: it finds the first one's control address in use.
+func TestASecondSandboxTouchesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	startIn(t, dir)
+	journal := filepath.Join(dir, "inbox.ndjson")
+	half := []byte(`{"half a line`) // a start cuts it off
+	require.NoError(t, os.WriteFile(journal, half, 0o600))
+	_, err := sandbox.Start(sandbox.Options{Dir: dir})
+	require.ErrorContains(t, err, "another fanfare in the same folder?")
+	left, err := os.ReadFile(journal)
+	require.NoError(t, err)
+	require.Equal(t, half, left)
 }
