@@ -101,7 +101,8 @@ func (t *Topics) ReleaseRestored(ctx context.Context) (released int, err error) 
 		if err := t.putRestoration(ctx, r, rev); err != nil {
 			return 0, err
 		}
-		t.restored.Store(&r)
+		free := r // r is read anew below, while others read this
+		t.restored.Store(&free)
 	}
 	released, err = t.releaseHeld(ctx)
 	if err != nil {
