@@ -72,7 +72,7 @@ func TestKill(t *testing.T) {
 		require.GreaterOrEqual(t, w.acked, limit)
 		s, err := queue.Open(dir, queue.Options{})
 		require.NoError(t, err)
-		wrong := append(w.compare(t, s), w.repeat(t, s)...)
+		wrong := append(w.compare(s), w.repeat(s)...)
 		require.NoError(t, s.Close())
 		require.Empty(t, wrong)
 	}
