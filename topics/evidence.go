@@ -75,6 +75,9 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 			return true, t.resend(ctx, b, ev.Delivery, &r, max(ev.Err.Wait, ev.Err.RetryAfter, time.Second))
 		}
 	}
+	if ev.State == Failed && r.State != Failed {
+		t.tellEnd(b, ev.Delivery, &r, channels.Outcome{Try: ev.Try, Err: ev.Err, Verdict: channels.Verdict{Action: channels.DeadLetter, Reason: r.Reason}})
+	}
 	t.set(b, ev.Delivery, &r, ev.State)
 	_, err = t.store.Commit(ctx, ev.Delivery.Shard(), b)
 	if err == nil {
@@ -209,6 +212,7 @@ func (t *Topics) settleUncertain(ctx context.Context, m queue.Received) error {
 		return t.resend(ctx, b, m.ID, &r, 0)
 	}
 	r.Kind, r.Code, r.Reason = channels.Uncertain.String(), "no_evidence", "no evidence came"
+	t.tellEnd(b, m.ID, &r, channels.Outcome{Try: r.Try, Verdict: channels.Verdict{Action: channels.DeadLetter, Reason: r.Reason}})
 	if err := t.move(b, m.ID, &r, cmdFail); err != nil {
 		return err
 	}

@@ -99,3 +99,28 @@ func TestDeliveryStatusIsLogged(t *testing.T) {
 	require.Equal(t, "21211", got[topics.SMS]["code"])
 	require.Equal(t, "no_queue", got[topics.SQS]["code"])
 }
+
+// TestAFailureByEvidenceIsLogged: the provider says after the attempt that it failed.
+func TestAFailureByEvidenceIsLogged(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.topic("alerts")
+	b.mourned(topics.Subscription{Protocol: topics.SMS, Endpoint: "+15005550006", Face: "logged"})
+	b.sms.script(func(channels.Delivery) (channels.Receipt, error) { return channels.Receipt{}, nil })
+	id := b.publish(topics.Request{Topic: "alerts", Message: "hello"})
+	b.until(func() bool {
+		st, err := b.Status(owner, id)
+		require.NoError(t, err)
+		return st.Ledger[topics.Sent]+st.Ledger[topics.Delivered] == 1
+	})
+	require.Empty(t, b.log.of(id))
+	applied, err := b.Observe(t.Context(), topics.Evidence{
+		Delivery: id.WithOrdinal(1), State: topics.Failed, Err: &channels.Error{Provider: "twilio", Kind: channels.Rejected, Code: "30005"},
+	})
+	require.NoError(t, err)
+	require.True(t, applied)
+	told := b.log.of(id)
+	require.Len(t, told, 1)
+	require.Equal(t, "failure", told[0]["outcome"])
+	require.Equal(t, "30005", told[0]["code"])
+}

@@ -76,10 +76,15 @@ func (t *Topics) apply(b *queue.Batch, e channels.Entry, r *deliveryRecord, o ch
 			}
 		}
 		t.consequences(e, r, o)
-		t.tellFailed(b, e.ID, r, o)
-		t.feedbackOf(b, e.ID, r, o)
+		t.tellEnd(b, e.ID, r, o)
 		return t.move(b, e.ID, r, cmdFail)
 	}
+}
+
+// tellEnd tells of a delivery that failed for good who asked to hear of it.
+func (t *Topics) tellEnd(b *queue.Batch, id queue.ID, r *deliveryRecord, o channels.Outcome) {
+	t.tellFailed(b, id, r, o)
+	t.feedbackOf(b, id, r, o)
 }
 
 // hold parks a delivery, if its publish is still held: it may have been resumed
