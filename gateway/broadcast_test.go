@@ -62,6 +62,7 @@ func TestBroadcastToTenThousand(t *testing.T) {
 		ledger := st["ledger"].(map[string]any)
 		return ledger["delivered"] == 3.0*each && ledger["sent"] == 1.0*each
 	}, time.Minute, 50*time.Millisecond, "%v", st)
+	balanced(t, g)
 	stop()
 
 	seen := map[string]int{}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -107,11 +108,35 @@ func TestPublishSurvivesARestart(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond, "the receipt arrives by callback")
 
 	_, m := call(t, "GET", g.AdminURL()+"/metrics", "")
-	for _, name := range []string{"fanfare_queue_depth", "fanfare_ledger_imbalance 0", "fanfare_account_state", "fanfare_dead_letters", "fanfare_attempts_total"} {
+	for _, name := range []string{"fanfare_queue_depth", "fanfare_account_state", "fanfare_dead_letters", "fanfare_attempts_total"} {
 		require.Contains(t, m["text"], name)
 	}
 	_, ready = call(t, "GET", g.AdminURL()+"/readyz?verbose", "")
 	require.Contains(t, ready["text"], "account twilio/sandbox: active\n")
+	balanced(t, g)
+}
+
+// balanced waits for an audit that began after now, and sees that it found nothing.
+func balanced(t *testing.T, g *gateway.Gateway) {
+	t.Helper()
+	value := func(name string) float64 {
+		_, m := call(t, http.MethodGet, g.AdminURL()+"/metrics", "")
+		text, _ := m["text"].(string)
+		_, rest, ok := strings.Cut(text, "\n"+name+" ")
+		require.True(t, ok, name)
+		line, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.ParseFloat(line, 64)
+		require.NoError(t, err)
+		return n
+	}
+	rounds, last := 0, value("fanfare_ledger_audit_timestamp_seconds")
+	require.Eventually(t, func() bool { // the one under way may have begun before
+		if at := value("fanfare_ledger_audit_timestamp_seconds"); at != last {
+			rounds, last = rounds+1, at
+		}
+		return rounds == 2
+	}, 2*time.Minute, 50*time.Millisecond)
+	require.Zero(t, value("fanfare_ledger_imbalance"))
 }
 
 func TestASecondProcessIsRefused(t *testing.T) {
