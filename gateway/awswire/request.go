@@ -46,7 +46,7 @@ func mediaType(r *http.Request) string {
 
 // newRequest is a request as far as it can be told without its body.
 func newRequest(hr *http.Request) *Request {
-	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: requestID(), Trace: hr.Header.Get("X-Amzn-Trace-Id")}
+	r := &Request{Protocol: Query, Base: base(hr), Path: hr.URL.Path, ID: NewID(), Trace: hr.Header.Get("X-Amzn-Trace-Id")}
 	if target := hr.Header.Get("X-Amz-Target"); target != "" {
 		r.Protocol = JSON
 		r.target, r.Action, _ = strings.Cut(target, ".")
@@ -134,8 +134,8 @@ func base(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-// requestID is a random UUID.
-func requestID() string {
+// NewID is a random UUID, such as requests and messages are known by.
+func NewID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80

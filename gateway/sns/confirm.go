@@ -2,10 +2,8 @@ package sns
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/subtle"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -156,7 +154,7 @@ func (f *Form) unsubscribeConfirmation(o topics.Owner, sub *topics.Subscription,
 
 // ask is a message with a subscription's token and the link that confirms it.
 func (f *Form) ask(o topics.Owner, sub *topics.Subscription, e envelope) topics.Override {
-	e.MessageID, e.Token, e.TopicArn = uuid(), confirmToken(sub), f.topicARN(o, sub.Topic)
+	e.MessageID, e.Token, e.TopicArn = awswire.NewID(), confirmToken(sub), f.topicARN(o, sub.Topic)
 	e.SubscribeURL = f.confirmURL(e.TopicArn, e.Token)
 	headers := map[string]string{headerType: e.Type, headerID: e.MessageID, headerTopic: e.TopicArn}
 	addLogin(headers, sub)
@@ -179,12 +177,4 @@ func (f *Form) unsubscribedMail(o topics.Owner, sub *topics.Subscription) (subje
 
 func (f *Form) pageLink(o topics.Owner, sub *topics.Subscription) string {
 	return f.URL + PagePath + "?" + url.Values{"TopicArn": {f.topicARN(o, sub.Topic)}, "Token": {confirmToken(sub)}}.Encode()
-}
-
-// uuid is a random one: a confirmation has an id before it is published.
-func uuid() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -11,12 +11,8 @@ import (
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
-// What SNS calls the push services of Apple and Google.
-const (
-	platformApple  = "APNS"
-	platformGoogle = "GCM"
-	alsoGoogle     = "FCM"
-)
+// alsoGoogle is what topics.GCM is called too.
+const alsoGoogle = "FCM"
 
 // platformOf is the platform of what is pushed to: of a platform application
 // (an endpoint PLATFORM/APPLICATION/ID, an account with the name
@@ -30,7 +26,7 @@ func platformOf(account, endpoint string) string {
 		return parts[2]
 	}
 	if provider = strings.ToUpper(provider); provider == alsoGoogle {
-		return platformGoogle
+		return topics.GCM
 	}
 	return provider
 }
@@ -38,13 +34,13 @@ func platformOf(account, endpoint string) string {
 // isPlatform tells whether a member of a structured message is for a push
 // platform: Apple's have suffixes, such as APNS_SANDBOX and APNS_VOIP.
 func isPlatform(name string) bool {
-	return name == platformApple || strings.HasPrefix(name, platformApple+"_") || name == platformGoogle || name == alsoGoogle
+	return name == topics.APNS || strings.HasPrefix(name, topics.APNS+"_") || name == topics.GCM || name == alsoGoogle
 }
 
 // variant is the text with a name; Google's service has two.
 func variant(all map[string]string, name string) (string, bool) {
 	text, ok := all[name]
-	if !ok && name == platformGoogle {
+	if !ok && name == topics.GCM {
 		text, ok = all[alsoGoogle]
 	}
 	return text, ok
@@ -57,7 +53,7 @@ func (f *Form) device(d *channels.Delivery, s *topics.Subscription, variants map
 	platform := platformOf(s.Account, s.Endpoint)
 	payload, inBody := payload(platform, d.Content.Text, variants)
 	d.Content.Payload = payload
-	if platform != platformGoogle {
+	if platform != topics.GCM {
 		askApple(d)
 	}
 	if life := cmp.Or(lifetime(d.Attributes, platform), inBody); life != nil {
@@ -72,9 +68,9 @@ func (f *Form) device(d *channels.Delivery, s *topics.Subscription, variants map
 func payload(platform, text string, variants map[string]string) ([]byte, *time.Duration) {
 	own, ok := variant(variants, platform)
 	switch {
-	case platform == platformGoogle && ok:
+	case platform == topics.GCM && ok:
 		return fcmMessage(own)
-	case platform == platformGoogle:
+	case platform == topics.GCM:
 		return object(map[string]any{"data": map[string]any{everybody: text}}), nil
 	case ok:
 		return []byte(own), nil
@@ -106,7 +102,7 @@ func checkPayload(req *topics.Request) error {
 	}
 	size, most, why := len(body), maxApple, "Notification is too long"
 	switch {
-	case platform == platformGoogle:
+	case platform == topics.GCM:
 		size, most, why = 0, maxGoogle, "Notification data is larger than allowed limit"
 		for key, value := range part(in, "data") {
 			text, _ := value.(string) // as fcmMessage made it
@@ -131,7 +127,7 @@ func object(v map[string]any) []byte {
 // none.
 func lifetime(attributes map[string]channels.Attribute, platform string) *time.Duration {
 	names := []string{platform}
-	if platform == platformGoogle {
+	if platform == topics.GCM {
 		names = append(names, alsoGoogle)
 	}
 	for _, name := range names {

@@ -17,10 +17,10 @@ import (
 // https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html
 const (
 	mobile        = "AWS.SNS.MOBILE."
-	applePushType = mobile + platformApple + ".PUSH_TYPE"
-	appleTopic    = mobile + platformApple + ".TOPIC"
-	applePriority = mobile + platformApple + ".PRIORITY"
-	appleCollapse = mobile + platformApple + ".COLLAPSE_ID"
+	applePushType = mobile + topics.APNS + ".PUSH_TYPE"
+	appleTopic    = mobile + topics.APNS + ".TOPIC"
+	applePriority = mobile + topics.APNS + ".PRIORITY"
+	appleCollapse = mobile + topics.APNS + ".COLLAPSE_ID"
 
 	smsSender      = "AWS.SNS.SMS.SenderID"
 	smsType        = "AWS.SNS.SMS.SMSType"

@@ -81,10 +81,10 @@ func (s *service) sendMessageBatch(ctx context.Context, r *awswire.Request, in *
 	good := make([]*sendEntry, 0, len(in.Entries))
 	for i := range in.Entries {
 		e := &in.Entries[i]
-		if err := needIDs(&q.Settings, e); err != nil {
+		if err := needIDs(&q.Settings, &e.outgoing); err != nil {
 			return nil, err
 		}
-		m, err := s.message(&q.Settings, e)
+		m, err := s.message(&q.Settings, &e.outgoing)
 		var bad *awswire.Error
 		switch {
 		case err == nil:
@@ -103,7 +103,9 @@ func (s *service) sendMessageBatch(ctx context.Context, r *awswire.Request, in *
 		return nil, err
 	}
 	for i, e := range good {
-		out.Successful = append(out.Successful, e.answer(&q.Settings, sent[i]))
+		done := e.answer(&q.Settings, sent[i])
+		done.ID = e.ID
+		out.Successful = append(out.Successful, done)
 	}
 	return out, nil
 }

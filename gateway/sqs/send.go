@@ -12,20 +12,19 @@ import (
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
-// sendInput has the fields of sendEntry.
 type sendInput struct {
-	QueueURL         string           `json:"QueueUrl"`
-	Body             *string          `json:"MessageBody"`
-	DelaySeconds     *int             `json:"DelaySeconds"`
-	Attributes       map[string]value `json:"MessageAttributes" query:"MessageAttribute,Name,Value"`
-	SystemAttributes map[string]value `json:"MessageSystemAttributes" query:"MessageSystemAttribute,Name,Value"`
-	DedupID          string           `json:"MessageDeduplicationId"`
-	GroupID          string           `json:"MessageGroupId"`
+	QueueURL string `json:"QueueUrl"`
+	outgoing
 }
 
-// sendEntry is a message to send.
+// sendEntry is a message of a batch.
 type sendEntry struct {
-	ID               string           `json:"Id"`
+	ID string `json:"Id"`
+	outgoing
+}
+
+// outgoing is a message to send.
+type outgoing struct {
 	Body             *string          `json:"MessageBody"`
 	DelaySeconds     *int             `json:"DelaySeconds"`
 	Attributes       map[string]value `json:"MessageAttributes" query:"MessageAttribute,Name,Value"`
@@ -49,14 +48,10 @@ func (s *service) sendMessage(ctx context.Context, r *awswire.Request, in *sendI
 	if err != nil {
 		return nil, err
 	}
-	e := &sendEntry{
-		Body: in.Body, DelaySeconds: in.DelaySeconds, Attributes: in.Attributes, SystemAttributes: in.SystemAttributes,
-		DedupID: in.DedupID, GroupID: in.GroupID,
-	}
-	if q.Settings.FIFO && e.GroupID == "" {
+	if q.Settings.FIFO && in.GroupID == "" {
 		return nil, missing("MessageGroupId")
 	}
-	m, err := s.message(&q.Settings, e)
+	m, err := s.message(&q.Settings, &in.outgoing)
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +59,11 @@ func (s *service) sendMessage(ctx context.Context, r *awswire.Request, in *sendI
 	if err != nil {
 		return nil, err
 	}
-	return e.answer(&q.Settings, sent[0]), nil
+	return in.answer(&q.Settings, sent[0]), nil
 }
 
 // message makes a queue's message of an entry.
-func (s *service) message(set *queue.Settings, e *sendEntry) (m queue.Message, err error) {
+func (s *service) message(set *queue.Settings, e *outgoing) (m queue.Message, err error) {
 	if e.Body == nil || *e.Body == "" {
 		return m, missing("MessageBody")
 	}
@@ -102,7 +97,7 @@ var fifoID = regexp.MustCompile("^[A-Za-z0-9!\"#$%&'()*+,./:;<=>?@\\[\\\\\\]^_`{
 // checkIDs checks the group and the deduplication id. On a standard queue the
 // group is a tenant, and there is no deduplication:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
-func checkIDs(set *queue.Settings, e *sendEntry) error {
+func checkIDs(set *queue.Settings, e *outgoing) error {
 	for _, f := range []struct{ name, text string }{{"MessageGroupId", e.GroupID}, {"MessageDeduplicationId", e.DedupID}} {
 		if f.text != "" && !fifoID.MatchString(f.text) {
 			return invalidValue(f.name, f.text, f.name+" can only include alphanumeric and punctuation characters. 1 to 128 in length.")
@@ -117,7 +112,7 @@ func checkIDs(set *queue.Settings, e *sendEntry) error {
 
 // needIDs tells what a message for a FIFO queue lacks. In a batch it refuses
 // the whole request.
-func needIDs(set *queue.Settings, e *sendEntry) error {
+func needIDs(set *queue.Settings, e *outgoing) error {
 	switch {
 	case set.FIFO && e.GroupID == "":
 		return invalid("The request must contain the parameter MessageGroupId.")
@@ -142,9 +137,9 @@ func delay(set *queue.Settings, n *int) (time.Duration, error) {
 	return time.Duration(*n) * time.Second, nil
 }
 
-func (e *sendEntry) answer(set *queue.Settings, sent queue.Sent) *sendOutput {
+func (e *outgoing) answer(set *queue.Settings, sent queue.Sent) *sendOutput {
 	out := &sendOutput{
-		ID: e.ID, MessageID: sent.ID.String(), BodyMD5: bodyMD5(*e.Body),
+		MessageID: sent.ID.String(), BodyMD5: bodyMD5(*e.Body),
 		AttributesMD5: attributesMD5(e.Attributes), SystemMD5: attributesMD5(e.SystemAttributes),
 	}
 	if set.FIFO {
