@@ -45,6 +45,14 @@ func shardPrefix(shard int) uint16 {
 	return prefixData + uint16(shard)
 }
 
+// shardOf is the shard whose keys begin with a prefix.
+func shardOf(prefix uint16) int {
+	if prefix == prefixRegistry {
+		return Registry
+	}
+	return int(prefix - prefixData)
+}
+
 func appendTable(b []byte, prefix uint16, table byte) []byte {
 	return append(b, byte(prefix>>8), byte(prefix), table)
 }
