@@ -44,7 +44,7 @@ func (o *orphans) waiting(admin string, n float64, name string) {
 	require.Equal(o, "missing", a["state"])
 	require.Equal(o, n, a["waiting"])
 	require.Contains(o, a["advice"], "Configure it again")
-	require.EqualValues(o, n, scrape(o.T, o.Gateway)[`fanfare_orphaned_deliveries{account="`+name+`"}`])
+	require.Equal(o, n, scrape(o.T, o.Gateway)[`fanfare_orphaned_deliveries{account="`+name+`"}`])
 	require.Contains(o, admin, "account "+name+": missing, ")
 }
 

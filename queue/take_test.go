@@ -90,7 +90,7 @@ func takeSome(t *testing.T, shards int) {
 		require.NoError(t, err)
 		require.NotEmpty(t, got)
 		for _, r := range got {
-			require.True(t, want[string(r.Body)] != others[string(r.Body)], "once each")
+			require.NotEqual(t, want[string(r.Body)], others[string(r.Body)], "once each")
 			delete(want, string(r.Body))
 			delete(others, string(r.Body))
 		}
