@@ -28,14 +28,18 @@ type Evidence struct {
 // evidence of a kind that may be tried again queues the delivery again. An
 // unknown delivery is ErrNotFound. Durable on return.
 func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err error) {
-	for {
+	for gone := 0; ; {
 		applied, err = t.observe(ctx, ev)
 		if errors.Is(err, errStillSending) {
 			if err = t.awaitOutcome(ctx, ev.Delivery); err == nil {
 				continue
 			}
 		}
-		if !errors.Is(err, queue.ErrConflict) {
+		switch {
+		case errors.Is(err, queue.ErrConflict):
+		case errors.Is(err, queue.ErrNotFound) && gone < goneTries: // its subscription's dead-letter queue
+			gone++
+		default:
 			return applied, err
 		}
 	}

@@ -42,18 +42,26 @@ func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed 
 	if err != nil {
 		return Publish{}, false, err
 	}
-	for {
+	for gone := 0; ; {
 		first, rev, err := t.remembered(req, shard, fingerprint)
 		if err != nil || !first.ID.IsZero() {
 			return first, err == nil, err
 		}
 		p, err := t.accept(ctx, req, c, shard, rev, fingerprint)
-		if errors.Is(err, queue.ErrConflict) {
-			continue // the same key at the same moment: the other one won
+		switch {
+		case errors.Is(err, queue.ErrConflict): // the same key at the same moment: the other one won
+		case errors.Is(err, queue.ErrNotFound) && gone < goneTries:
+			gone++
+		default:
+			return p, false, err
 		}
-		return p, false, err
 	}
 }
+
+// goneTries is how often a batch is built anew that sent to a queue which was
+// deleted at that moment: with the queue gone, its delivery fails for good and
+// the others go on. Each time takes another queue.
+const goneTries = 10
 
 // MaxFIFOSubscriptions is the most subscriptions of a FIFO topic, so that its
 // publishes are never expanded behind the answer.

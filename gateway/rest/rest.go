@@ -23,6 +23,8 @@ import (
 type Pool interface {
 	// States are the accounts' states.
 	States() []channels.AccountState
+	// Missing are the accounts that deliveries wait for and that are not there.
+	Missing() ([]channels.AccountState, error)
 	// Pause and Resume are channels.ErrNoAccount for an unknown account.
 	Pause(name, reason string) error
 	Resume(name string) error
