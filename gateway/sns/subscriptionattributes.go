@@ -188,7 +188,7 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 			return nil, wordFor(err, "SubscriptionArn")
 		}
 		p, _ := readPolicy(topic.Attributes[delivery], sub.Attributes[delivery], sub.Raw) // checked when they were set
-		all["EffectiveDeliveryPolicy"] = jsonText(p)
+		all["EffectiveDeliveryPolicy"] = string(encoded(p))
 	}
 	return &attributesOut{all}, nil
 }
