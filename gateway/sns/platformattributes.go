@@ -3,6 +3,7 @@ package sns
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +15,8 @@ import (
 func (s *service) setsApplication(o topics.Owner, attributes map[string]string) func(*topics.PlatformApplication) error {
 	return func(app *topics.PlatformApplication) error {
 		const reason = "Attributes Reason: "
-		for name, value := range attributes {
-			if why := s.setApplicationAttribute(o, app, name, value); why != "" {
+		for _, name := range slices.Sorted(maps.Keys(attributes)) {
+			if why := s.setApplicationAttribute(o, app, name, attributes[name]); why != "" {
 				return invalid(reason + why)
 			}
 		}
