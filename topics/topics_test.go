@@ -391,6 +391,22 @@ func TestBadPublishesWriteNothing(t *testing.T) {
 	require.Equal(t, before, b.store.Revision(0)+b.store.Revision(1))
 }
 
+// TestTheFirstOfSeveralFaultsIsNamed: whoever asks again is told the same.
+func TestTheFirstOfSeveralFaultsIsNamed(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	colour := channels.Attribute{Type: "Colour"}
+	for range 50 {
+		r := topics.Request{Owner: owner, To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x"}
+		r.Attributes = map[string]channels.Attribute{"c": colour, "b": colour, "a": colour, "d": colour}
+		_, _, err := b.Publish(t.Context(), r)
+		require.ErrorContains(t, err, "attributes.a.type")
+		r.Attributes, r.Overrides = nil, map[string]topics.Override{"pigeon": {}, "drum": {}, "smoke": {}, "shout": {}}
+		_, _, err = b.Publish(t.Context(), r)
+		require.ErrorContains(t, err, "overrides.drum")
+	}
+}
+
 // TestAuditorFindsWhatIsBroken breaks each of the things the auditor compares.
 func TestAuditorFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
