@@ -116,7 +116,7 @@ func (s *service) checkEventTopic(o topics.Owner, name, arn string) string {
 // shownApplication are the attributes anybody may see; the credentials are none.
 // https://docs.aws.amazon.com/sns/latest/api/API_GetPlatformApplicationAttributes.html
 func shownApplication(app *topics.PlatformApplication) map[string]string {
-	all := map[string]string{enabled: boolText(!app.Disabled), "AuthenticationMethod": "Token"}
+	all := map[string]string{enabled: strconv.FormatBool(!app.Disabled), "AuthenticationMethod": "Token"}
 	for name, value := range map[string]string{"ApplePlatformTeamID": app.TeamID, "ApplePlatformBundleID": app.BundleID} {
 		if value != "" {
 			all[name] = value

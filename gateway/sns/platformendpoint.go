@@ -214,7 +214,7 @@ func (s *service) getEndpoint(_ context.Context, r *awswire.Request, in *endpoin
 }
 
 func shownEndpoint(e *topics.PlatformEndpoint) map[string]string {
-	all := map[string]string{enabled: boolText(e.Enabled), deviceToken: e.Token}
+	all := map[string]string{enabled: strconv.FormatBool(e.Enabled), deviceToken: e.Token}
 	if e.UserData != "" {
 		all[userData] = e.UserData
 	}

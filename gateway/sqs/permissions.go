@@ -55,7 +55,7 @@ func (s *service) checkPermission(in *addPermissionInput) error {
 		return refuse(http.StatusForbidden, "OverLimit", "%d Actions were found, maximum allowed is %d.", len(in.Actions), maxActions)
 	}
 	for _, account := range in.Accounts {
-		if !isAccount(account) {
+		if !awswire.IsAccount(account) {
 			return invalidValue("PrincipalId", account, "Unable to verify.")
 		}
 	}
