@@ -203,7 +203,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 		b.Send(channels.QueueName(s.Account, p.Lane), queue.Message{ID: id, Group: s.Group})
 	}
 	if r.State != Queued {
-		t.feedback(b, p, &s, id, &r, done)
+		t.feedback(b, p, &s, ended{id, &r, done})
 		t.count(b, r, p)
 	}
 	put(b, deliveryKey(id), r)
