@@ -88,14 +88,6 @@ func splitTimerKey(key []byte) (due int64, queue, pos uint64) {
 	return int64(binary.BigEndian.Uint64(k)), binary.BigEndian.Uint64(k[8:]), binary.BigEndian.Uint64(k[16:])
 }
 
-func recentKey(b []byte, prefix uint16, bucket int64, kind byte, queue uint64, hash [16]byte) []byte {
-	b = appendTable(b, prefix, tableRecent)
-	b = binary.BigEndian.AppendUint64(b, uint64(bucket))
-	b = append(b, kind)
-	b = binary.BigEndian.AppendUint64(b, queue)
-	return append(b, hash[:]...)
-}
-
 func recordKey(b []byte, prefix uint16, table byte, key []byte) []byte {
 	return append(appendTable(b, prefix, table), key...)
 }

@@ -140,6 +140,14 @@ type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
+// behind is the id that a page follows; zero for the first page.
+func (p Page) behind(prefix string) (id queue.ID, err error) {
+	if p.Cursor == "" {
+		return id, nil
+	}
+	return parseID(prefix, "cursor", p.Cursor)
+}
+
 func invalid(field, reason string) error { return &topics.FieldError{Field: field, Reason: reason} }
 
 func parseID(prefix, field, text string) (queue.ID, error) {

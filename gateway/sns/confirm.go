@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,7 +59,7 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 		return nil, err
 	}
 	sub, err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
-		attributes[keptAuthenticated] = boolText(!unsigned(r))
+		attributes[keptAuthenticated] = strconv.FormatBool(!unsigned(r))
 		if in.AuthenticateOnUnsubscribe == "true" && !unsigned(r) {
 			attributes[keptLocked] = "true"
 		}

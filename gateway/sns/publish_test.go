@@ -195,7 +195,7 @@ func TestMessageStructureJSON(t *testing.T) {
 	require.Equal(t, "short", b.sent[topics.SMS].next(t).Content.Text)
 	const noParse, noDefault = "Invalid parameter: Message Structure - JSON message body failed to parse", "Invalid parameter: Message Structure - No default entry in JSON message body"
 	for message, why := range map[string]string{
-		`{`: noParse, `[]`: noParse, `{"default":"a"} x`: noParse, `{"default":"a","default":"b"}`: noParse, `{"sms":"a"}`: noDefault, `{"default":1}`: noDefault,
+		`{`: noParse, `[]`: noParse, `null`: noParse, `{"default":"a"} x`: noParse, `{"default":"a","default":"b"}`: noParse, `{"sms":"a"}`: noDefault, `{"default":1}`: noDefault,
 	} {
 		refused(t, say(message), "InvalidParameter", 400, why)
 	}

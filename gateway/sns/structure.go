@@ -1,11 +1,10 @@
 package sns
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
 	"slices"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -58,38 +57,21 @@ func speaks(all map[string]string, name string) bool {
 	return ok
 }
 
-var errTwice = errors.New("a key stands twice")
-
-// members are the string members of a JSON object in which no key stands twice.
+// members are the string members of a JSON object, in which no name may stand
+// twice.
 func members(text string) (map[string]string, error) {
-	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.Join(err, errors.New("no object"))
-	}
-	all, seen := map[string]string{}, map[string]bool{}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, _ := key.(string) // keys are
-		if seen[name] {
-			return nil, errTwice
-		}
-		seen[name] = true
-		var value any
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
-		if s, ok := value.(string); ok {
-			all[name] = s
-		}
-	}
-	if _, err := dec.Token(); err != nil {
+	var given map[string]any
+	if err := json.Unmarshal([]byte(text), &given); err != nil {
 		return nil, err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something stands behind the object")
+	if given == nil {
+		return nil, errors.New("want a JSON object, not null")
+	}
+	all := map[string]string{}
+	for name, value := range given {
+		if words, ok := value.(string); ok {
+			all[name] = words
+		}
 	}
 	return all, nil
 }

@@ -200,10 +200,11 @@ func allowed(text string) bool {
 	return true
 }
 
-// system are a message's system attributes as they were sent: only
-// AWSTraceHeader can be.
+// systemAttributes is the trace header of a message's system attributes: only
+// AWSTraceHeader can be sent.
 func systemAttributes(attrs map[string]value) (trace *value, err error) {
-	for name, v := range attrs {
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		v := attrs[name]
 		if name != "AWSTraceHeader" {
 			return nil, invalid("Message system attribute name '%s' is invalid. It can only be AWSTraceHeader.", name)
 		}
