@@ -63,30 +63,42 @@ func TestPowerLossOfMove(t *testing.T) {
 	t.Parallel()
 	for _, shards := range queuetest.Shards() {
 		for _, torn := range []bool{false, true} {
-			t.Run(fmt.Sprintf("shards=%d/torn=%v", shards, torn), func(t *testing.T) {
-				t.Parallel()
-				for batch := 1; ; batch++ {
-					wrong, last := moveCut(t, shards, &cut{begin: batch, torn: torn}, nil)
-					require.Empty(t, wrong, "after batch %d", batch)
-					if last {
-						require.Greater(t, batch, 4)
-						return
+			for _, set := range moveSettings(shards) {
+				t.Run(fmt.Sprintf("shards=%d/torn=%v/spread=%v,%v", shards, torn, set[0].DedupPerGroup, set[1].DedupPerGroup), func(t *testing.T) {
+					t.Parallel()
+					for batch := 1; ; batch++ {
+						wrong, last := moveCut(t, shards, set, &cut{begin: batch, torn: torn}, nil)
+						require.Empty(t, wrong, "after batch %d", batch)
+						if last {
+							require.Greater(t, batch, 4)
+							return
+						}
 					}
-				}
-			})
+				})
+			}
 		}
 	}
+}
+
+// moveSettings are those of a source and a destination: in one shard, and
+// between one shard and many.
+func moveSettings(shards int) [][2]queue.Settings {
+	whole, spread := queue.Settings{FIFO: true}, queue.Settings{FIFO: true, DedupPerGroup: true}
+	if shards == 1 {
+		return [][2]queue.Settings{{whole, whole}}
+	}
+	return [][2]queue.Settings{{spread, spread}, {whole, spread}, {spread, whole}}
 }
 
 // moveCut moves messages, cuts the power after a batch and tells what is wrong
 // when the move has gone on; last: there are not so many batches. A mutant
 // changes what is written.
-func moveCut(t *testing.T, shards int, c *cut, mutant func(queue.Log) queue.Log) (wrong []string, last bool) {
+func moveCut(t *testing.T, shards int, set [2]queue.Settings, c *cut, mutant func(queue.Log) queue.Log) (wrong []string, last bool) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		s := c.open(t, shards, mutant)
-		for _, name := range []string{"q", "to"} {
-			_, err := s.CreateQueue(ctx, name, queue.Settings{FIFO: true})
+		for i, name := range []string{"q", "to"} {
+			_, err := s.CreateQueue(ctx, name, set[i])
 			require.NoError(t, err)
 		}
 		for i := range movedMessages {
