@@ -19,6 +19,8 @@ const (
 	// outboxPage and outboxBytes bound what is applied at once.
 	outboxPage  = 200
 	outboxBytes = 4 << 20
+	// applyWait is how long CommitApplied waits.
+	applyWait = 5 * time.Second
 )
 
 // Forward has changes applied to another shard, soon after this batch: exactly
@@ -93,9 +95,9 @@ type entry struct {
 	number      uint64
 }
 
-// CommitApplied is Commit, and waits until what the batch forwards is applied.
-// With a revision that is not 0 the batch is committed whatever the error: a ctx
-// that ended then tells only that nobody knows yet whether all is applied.
+// CommitApplied is Commit, and waits, for 5 s at most, until what the batch
+// forwards is applied. With a revision that is not 0 the batch is committed
+// whatever the error: that tells only that nobody knows yet whether all is applied.
 func (s *Store) CommitApplied(ctx context.Context, shard int, b *Batch) (revision uint64, err error) {
 	sh, err := s.shard(shard)
 	if err != nil {
@@ -105,6 +107,11 @@ func (s *Store) CommitApplied(ctx context.Context, shard int, b *Batch) (revisio
 	if err != nil {
 		return 0, err
 	}
+	if len(c.forwarded) == 0 {
+		return c.revision, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyWait)
+	defer cancel()
 	return c.revision, s.applied(ctx, sh, c.forwarded)
 }
 

@@ -63,12 +63,13 @@ const MaxFIFOSubscriptions = 100
 // repeatable tells whether a repeat of the request is recognised.
 func (r *Request) repeatable() bool { return r.IdempotencyKey != "" || r.DedupID != "" }
 
-// place is the shard a publish lives in: with its FIFO group, else found again
-// by its idempotency key, else in turn.
+// place is the shard a publish lives in: a FIFO topic's where its repeats are
+// looked for and its group's order is kept, else found again by its idempotency
+// key, else in turn.
 func (t *Topics) place(req Request) int {
 	switch {
-	case req.Group != "":
-		return t.store.ShardOf(req.Group)
+	case req.DedupID != "":
+		return t.store.FIFOShard(req.Group, req.DedupPerGroup)
 	case req.IdempotencyKey != "":
 		return t.store.ShardOf(req.IdempotencyKey)
 	}
@@ -232,7 +233,9 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	}
 	put(b, publishKey(p.ID), p)
 	b.After(func() { t.m.accepted(c.size) })
-	if _, err := t.store.Commit(ctx, shard, b); err != nil {
+	// Copies for FIFO queues of other shards can be received when it answers.
+	// Once committed it is accepted, even if that should take longer.
+	if revision, err := t.store.CommitApplied(ctx, shard, b); revision == 0 {
 		return p, err
 	}
 	t.noteClosed(p.ID)
@@ -384,7 +387,7 @@ func (t *Topics) gone(o Owner, s *Subscription) string {
 	return ""
 }
 
-// intoQueue sends the message itself to a queue of this gateway.
+// intoQueue sends the message itself to a queue of this gateway, wherever that lies.
 func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
 	d := t.queueCopy(p, c, s, id)
 	dedup, group := id.Hex(), c.Group
