@@ -32,8 +32,7 @@ func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed 
 	if req.IdempotencyKey != "" {
 		fingerprint = fingerprintOf(req) // as it came: checking fills it in
 	}
-	// A repeat gets its answer whatever has changed since: the deadline has
-	// passed, the template has a newer version, the topic is gone.
+	// A repeat gets its answer whatever has changed since: the template, the topic.
 	first, _, err := t.remembered(req, shard, fingerprint)
 	if err != nil || !first.ID.IsZero() {
 		return first, err == nil, err
@@ -64,8 +63,7 @@ const MaxFIFOSubscriptions = 100
 func (r *Request) repeatable() bool { return r.IdempotencyKey != "" || r.DedupID != "" }
 
 // place is the shard a publish lives in: a FIFO topic's where its repeats are
-// looked for and its group's order is kept, else found again by its idempotency
-// key, else in turn.
+// looked for, else found again by its idempotency key, else in turn.
 func (t *Topics) place(req Request) int {
 	switch {
 	case req.DedupID != "":
@@ -233,8 +231,7 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	}
 	put(b, publishKey(p.ID), p)
 	b.After(func() { t.m.accepted(c.size) })
-	// Copies for FIFO queues of other shards can be received when it answers.
-	// Once committed it is accepted, even if that should take longer.
+	// It waits for copies in other shards; once committed it is accepted all the same.
 	if revision, err := t.store.CommitApplied(ctx, shard, b); revision == 0 {
 		return p, err
 	}
