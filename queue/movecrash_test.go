@@ -55,7 +55,7 @@ func (c *cut) disk() *vfs.MemFS {
 	return c.after
 }
 
-const movedMessages = 700
+const movedMessages = 500
 
 // TestPowerLossOfMove cuts the power after each batch a move writes: it goes on
 // where it was, and every message is there once.
@@ -101,12 +101,14 @@ func moveCut(t *testing.T, shards int, set [2]queue.Settings, c *cut, mutant fun
 			_, err := s.CreateQueue(ctx, name, set[i])
 			require.NoError(t, err)
 		}
+		var msgs []queue.Message
 		for i := range movedMessages {
-			_, err := s.Send(ctx, "q", queue.Message{Group: fmt.Sprint(i % 5), Body: fmt.Appendf(nil, "%04d", i)})
-			require.NoError(t, err)
+			msgs = append(msgs, queue.Message{Group: fmt.Sprint(i % 3), Body: fmt.Appendf(nil, "%04d", i)})
 		}
+		_, err := s.Send(ctx, "q", msgs...)
+		require.NoError(t, err)
 		c.loseAt(c.begin)
-		_, err := s.StartMove(ctx, queue.Move{Source: "q", Destination: "to"})
+		_, err = s.StartMove(ctx, queue.Move{Source: "q", Destination: "to"})
 		require.NoError(t, err)
 		synctest.Wait()
 		require.NoError(t, s.Close())
