@@ -29,8 +29,9 @@ func (b *Batch) After(fn func()) { b.after = append(b.after, fn) }
 // Len is the number of changes gathered.
 func (b *Batch) Len() int { return len(b.ops) }
 
-// Send adds a message to a queue in this batch's shard. An unknown queue fails
-// the batch with ErrNotFound.
+// Send adds a message to a queue: in this batch's shard, or, if it is a FIFO
+// queue's and belongs to another (Store.FIFOShard), there, as by Forward. An
+// unknown queue fails the batch with ErrNotFound.
 func (b *Batch) Send(queue string, m Message) {
 	b.ops = append(b.ops, op{kind: opSend, queue: queue, msg: m})
 }
@@ -86,6 +87,7 @@ const (
 	opAdd
 	opExpect
 	opForward
+	opAdopt // in the outbox only: a message handed on by another shard
 )
 
 type op struct {
@@ -101,6 +103,7 @@ type op struct {
 	value     []byte
 	delta     int64
 	revision  uint64
-	shard     int    // forward: where to
-	changes   *Batch // forward
+	shard     int      // forward: where to
+	changes   *Batch   // forward
+	content   *content // adopt
 }

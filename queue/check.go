@@ -111,6 +111,8 @@ func (s *Store) checkOp(shard int, o *op) (size int, err error) {
 	case opForward:
 		err = s.checkForward(o)
 		return len(o.value), err
+	case opAdopt:
+		return o.content.size(), nil // the writer checks its queue
 	}
 	return 0, checkKey(o.key)
 }
@@ -141,7 +143,8 @@ func (s *Store) checkSend(shard int, o *op) error {
 	if err != nil {
 		return err
 	}
-	set := &q.current.Load().Settings
+	def := q.current.Load()
+	set := &def.Settings
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: message for queue %q: %s", ErrInvalid, o.queue, fmt.Sprintf(format, args...))
 	}
@@ -156,11 +159,11 @@ func (s *Store) checkSend(shard int, o *op) error {
 		return bad("delay must be at most %v, not %v", MaxDelay, m.Delay)
 	case !m.At.IsZero() && millis(m.At) > s.clock.now()+durationMillis(MaxDelay):
 		return bad("%v is more than %v ahead", m.At, MaxDelay)
-	case !m.ID.IsZero() && m.ID.Shard() != shard:
+	case !m.ID.IsZero() && !set.FIFO && m.ID.Shard() != shard:
 		return bad("id %v names shard %d, not %d", m.ID, m.ID.Shard(), shard)
 	}
 	o.dedup, o.dedups = dedupHash(set, m)
-	return nil
+	return s.checkHome(def, m.Group, shard)
 }
 
 // dedupHash is what a FIFO message is recognised by. The body's hash is as good

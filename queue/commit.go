@@ -56,6 +56,8 @@ func (w *writer) check(o *op, st *step) error {
 	switch o.kind {
 	case opSend:
 		return w.checkSend(o, st)
+	case opAdopt:
+		return w.checkAdopt(o, st)
 	case opDelete, opRetry:
 		return w.checkLeased(o, st)
 	case opExpect:
@@ -75,9 +77,8 @@ func (w *writer) checkSend(o *op, st *step) error {
 		return fmt.Errorf("queue %q: %w", o.queue, ErrNotFound)
 	}
 	st.def = st.queue.current.Load()
-	if st.def.Settings.FIFO && w.store.ShardOf(o.msg.Group) != w.sh.number {
-		return fmt.Errorf("%w: group %q of FIFO queue %q belongs to shard %d, not %d",
-			ErrInvalid, o.msg.Group, o.queue, w.store.ShardOf(o.msg.Group), w.sh.number)
+	if err := w.store.checkHome(st.def, o.msg.Group, w.sh.number); err != nil {
+		return err
 	}
 	if !st.def.Settings.FIFO || !o.dedups {
 		return nil
@@ -149,6 +150,8 @@ func (c *commitWork) apply(w *writer, o *op, st *step) {
 	switch o.kind {
 	case opSend:
 		c.sent = append(c.sent, w.send(o, st))
+	case opAdopt:
+		w.add(w.line(st.def.number()), o.content, millis(o.at))
 	case opDelete:
 		w.remove(w.line(o.handle.queue), o.handle.seq, st.state)
 	case opRetry:
@@ -230,6 +233,7 @@ func (s *Store) commit(ctx context.Context, shard int, b *Batch) (*commitWork, e
 	}
 	if b != nil {
 		b.unfold(shard)
+		s.route(shard, b)
 	}
 	if err := s.checkBatch(shard, b); err != nil {
 		return nil, err
@@ -246,8 +250,8 @@ func (s *Store) commit(ctx context.Context, shard int, b *Batch) (*commitWork, e
 
 // Send adds messages to a queue, all or none, durable on return. Messages of a
 // standard queue go to the next shard in turn (or their ID's shard), of a FIFO
-// queue to their group's; those of a FIFO queue whose groups lie in several
-// shards are all or none in each of them.
+// queue to FIFOShard; those of a FIFO queue whose groups lie in several shards
+// are all or none in each of them.
 func (s *Store) Send(ctx context.Context, queue string, msgs ...Message) ([]Sent, error) {
 	q, err := s.lookup(queue)
 	if err != nil {
@@ -286,14 +290,15 @@ type part struct {
 
 // split places messages and checks them all before any is written.
 func (s *Store) split(q *queueDef, queue string, msgs []Message) ([]part, error) {
-	fifo := q.current.Load().Settings.FIFO
+	def := q.current.Load()
+	fifo := def.Settings.FIFO
 	turn := -1
 	var parts []part
 	for i := range msgs {
 		var shard int
 		switch {
 		case fifo:
-			shard = s.ShardOf(msgs[i].Group)
+			shard = s.home(def, msgs[i].Group, 0)
 		case !msgs[i].ID.IsZero():
 			shard = msgs[i].ID.Shard()
 		default:

@@ -34,3 +34,11 @@ func (s *Store) Gaps(queue string, shard int) int {
 func SmallMemory(o *Options) {
 	o.limits = limits{window: 2, fill: 1, groups: 2, seen: 3, held: 20, sweep: 3}
 }
+
+// PlaceAsVersion1 makes a queue look like one that version 1 of the format defined.
+func (s *Store) PlaceAsVersion1(name string) error {
+	return s.redefine(context.Background(), name, func(def *definition) error {
+		def.OneShard = false
+		return nil
+	})
+}

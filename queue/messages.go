@@ -196,7 +196,8 @@ func (w *writer) deadLetter(ln *line, s *state) *queueDef {
 
 // bury moves a message to a dead-letter queue. It keeps its ID, its group and
 // the time it was sent; its receives start anew. In a FIFO queue its ID becomes
-// its deduplication id, as in SQS: two messages may have shared one.
+// its deduplication id, as in SQS: two messages may have shared one. To another
+// shard it goes through the outbox, taken from here in this batch.
 func (w *writer) bury(ln *line, pos uint64, s state, c *content, to *queueDef) {
 	w.remove(ln, pos, s)
 	dead := *c
@@ -204,5 +205,5 @@ func (w *writer) bury(ln *line, pos uint64, s state, c *content, to *queueDef) {
 	if ln.fifo {
 		dead.dedup = dead.id.String()
 	}
-	w.add(w.line(to.current.Load().number()), &dead, w.now)
+	w.hand(to.current.Load(), &dead, w.now)
 }

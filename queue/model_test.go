@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,6 +55,9 @@ func (q *modelQueue) remove(m *modelMessage) {
 
 func (m *model) send(q *modelQueue, group, dedup, body string, delay time.Duration) bool {
 	if q.set.FIFO && dedup != "" {
+		if q.set.DedupPerGroup {
+			dedup = fmt.Sprint(group, "/", dedup)
+		}
 		if until, ok := q.dedup[dedup]; ok && m.now.Before(until) {
 			return false
 		}

@@ -55,7 +55,7 @@ func (c *cut) disk() *vfs.MemFS {
 	return c.after
 }
 
-const movedMessages = 700
+const movedMessages = 500
 
 // TestPowerLossOfMove cuts the power after each batch a move writes: it goes on
 // where it was, and every message is there once.
@@ -63,38 +63,52 @@ func TestPowerLossOfMove(t *testing.T) {
 	t.Parallel()
 	for _, shards := range queuetest.Shards() {
 		for _, torn := range []bool{false, true} {
-			t.Run(fmt.Sprintf("shards=%d/torn=%v", shards, torn), func(t *testing.T) {
-				t.Parallel()
-				for batch := 1; ; batch++ {
-					wrong, last := moveCut(t, shards, &cut{begin: batch, torn: torn}, nil)
-					require.Empty(t, wrong, "after batch %d", batch)
-					if last {
-						require.Greater(t, batch, 4)
-						return
+			for _, set := range moveSettings(shards) {
+				t.Run(fmt.Sprintf("shards=%d/torn=%v/spread=%v,%v", shards, torn, set[0].DedupPerGroup, set[1].DedupPerGroup), func(t *testing.T) {
+					t.Parallel()
+					for batch := 1; ; batch++ {
+						wrong, last := moveCut(t, shards, set, &cut{begin: batch, torn: torn}, nil)
+						require.Empty(t, wrong, "after batch %d", batch)
+						if last {
+							require.Greater(t, batch, 4)
+							return
+						}
 					}
-				}
-			})
+				})
+			}
 		}
 	}
+}
+
+// moveSettings are those of a source and a destination: in one shard, and
+// between one shard and many.
+func moveSettings(shards int) [][2]queue.Settings {
+	whole, spread := queue.Settings{FIFO: true}, queue.Settings{FIFO: true, DedupPerGroup: true}
+	if shards == 1 {
+		return [][2]queue.Settings{{whole, whole}}
+	}
+	return [][2]queue.Settings{{spread, spread}, {whole, spread}, {spread, whole}}
 }
 
 // moveCut moves messages, cuts the power after a batch and tells what is wrong
 // when the move has gone on; last: there are not so many batches. A mutant
 // changes what is written.
-func moveCut(t *testing.T, shards int, c *cut, mutant func(queue.Log) queue.Log) (wrong []string, last bool) {
+func moveCut(t *testing.T, shards int, set [2]queue.Settings, c *cut, mutant func(queue.Log) queue.Log) (wrong []string, last bool) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := context.Background()
 		s := c.open(t, shards, mutant)
-		for _, name := range []string{"q", "to"} {
-			_, err := s.CreateQueue(ctx, name, queue.Settings{FIFO: true})
+		for i, name := range []string{"q", "to"} {
+			_, err := s.CreateQueue(ctx, name, set[i])
 			require.NoError(t, err)
 		}
+		var msgs []queue.Message
 		for i := range movedMessages {
-			_, err := s.Send(ctx, "q", queue.Message{Group: fmt.Sprint(i % 5), Body: fmt.Appendf(nil, "%04d", i)})
-			require.NoError(t, err)
+			msgs = append(msgs, queue.Message{Group: fmt.Sprint(i % 3), Body: fmt.Appendf(nil, "%04d", i)})
 		}
+		_, err := s.Send(ctx, "q", msgs...)
+		require.NoError(t, err)
 		c.loseAt(c.begin)
-		_, err := s.StartMove(ctx, queue.Move{Source: "q", Destination: "to"})
+		_, err = s.StartMove(ctx, queue.Move{Source: "q", Destination: "to"})
 		require.NoError(t, err)
 		synctest.Wait()
 		require.NoError(t, s.Close())

@@ -3,13 +3,16 @@ package queue
 import "fmt"
 
 // moveWork moves the next messages of a shard: what it takes from the source,
-// what it adds to destinations and how far it came are one batch.
+// what it adds to destinations, or to the outbox for them, and how far it came
+// are one batch.
 type moveWork struct {
 	record   *moveRecord
 	progress progress
 	limit    int
 	done     bool // nothing is left in the shard
 	failed   error
+	// forwarded are the entries of the outbox it wrote.
+	forwarded []entry
 }
 
 func (m *moveWork) do(w *writer) (answer, error) {
@@ -46,7 +49,7 @@ func (m *moveWork) step(w *writer, ln *line) {
 				m.failed = err
 				return
 			}
-			w.transfer(ln, pos, s, &c, to)
+			m.forwarded = append(m.forwarded, w.transfer(ln, pos, s, &c, to))
 			m.progress.moved++
 			moved++
 		}
@@ -95,7 +98,7 @@ func (w *writer) freeState(ln *line, pos uint64, c *content) (s state, free bool
 }
 
 // transfer moves a message to another queue, as a new one.
-func (w *writer) transfer(ln *line, pos uint64, s state, c *content, to *queueDef) {
+func (w *writer) transfer(ln *line, pos uint64, s state, c *content, to *queueDef) entry {
 	w.remove(ln, pos, s)
 	def := to.current.Load()
 	moved := *c
@@ -103,5 +106,5 @@ func (w *writer) transfer(ln *line, pos uint64, s state, c *content, to *queueDe
 	if def.Settings.FIFO {
 		moved.dedup = moved.id.String()
 	}
-	w.add(w.line(def.number()), &moved, sendTime(&Message{}, &def.Settings, w.now))
+	return w.hand(def, &moved, sendTime(&Message{}, &def.Settings, w.now))
 }

@@ -204,6 +204,9 @@ func (mv *moving) shards() error {
 			if err := sh.run(context.Background(), w); err != nil {
 				return err
 			}
+			if err := mv.store.applied(mv.ctx, sh, w.forwarded); err != nil {
+				return err
+			}
 			mv.spend(w.progress.moved - p.moved)
 			if w.failed != nil {
 				return w.failed

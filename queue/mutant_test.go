@@ -53,7 +53,7 @@ func TestMoveMutants(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wrong, _ := moveCut(t, 1, &cut{begin: 3}, mutant)
+			wrong, _ := moveCut(t, 1, moveSettings(1)[0], &cut{begin: 3}, mutant)
 			require.NotEmpty(t, wrong)
 		})
 	}

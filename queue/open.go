@@ -17,8 +17,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// formatVersion is what this code writes; it reads all up to it.
-const formatVersion = 1
+// formatVersion is what this code writes; it reads all up to it. In version 1
+// the groups of every FIFO queue are spread over the shards.
+const formatVersion = 2
 
 const (
 	maxTick        = 100 * time.Millisecond
@@ -252,6 +253,7 @@ func (s *Store) loadMeta(o *Options) error {
 	if s.meta.Format > formatVersion {
 		return fmt.Errorf("%w: it is of version %d, this program knows up to %d", ErrNewerFormat, s.meta.Format, formatVersion)
 	}
+	s.meta.Format = formatVersion
 	if o.Shards != 0 && o.Shards != s.meta.Shards {
 		return fmt.Errorf("%w: the store has %d shards and keeps them, not %d", ErrInvalid, s.meta.Shards, o.Shards)
 	}

@@ -19,6 +19,8 @@ const (
 	// outboxPage and outboxBytes bound what is applied at once.
 	outboxPage  = 200
 	outboxBytes = 4 << 20
+	// applyWait is how long CommitApplied waits.
+	applyWait = 5 * time.Second
 )
 
 // Forward has changes applied to another shard, soon after this batch: exactly
@@ -93,9 +95,9 @@ type entry struct {
 	number      uint64
 }
 
-// CommitApplied is Commit, and waits until what the batch forwards is applied.
-// With a revision that is not 0 the batch is committed whatever the error: a ctx
-// that ended then tells only that nobody knows yet whether all is applied.
+// CommitApplied is Commit, and waits, for 5 s at most, until what the batch
+// forwards is applied. With a revision that is not 0 the batch is committed
+// whatever the error: that tells only that nobody knows yet whether all is applied.
 func (s *Store) CommitApplied(ctx context.Context, shard int, b *Batch) (revision uint64, err error) {
 	sh, err := s.shard(shard)
 	if err != nil {
@@ -105,25 +107,34 @@ func (s *Store) CommitApplied(ctx context.Context, shard int, b *Batch) (revisio
 	if err != nil {
 		return 0, err
 	}
-	ob := &sh.outbox
-	for _, e := range c.forwarded {
+	if len(c.forwarded) == 0 {
+		return c.revision, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyWait)
+	defer cancel()
+	return c.revision, s.applied(ctx, sh, c.forwarded)
+}
+
+// applied waits until entries of a shard's outbox are applied.
+func (s *Store) applied(ctx context.Context, sh *shard, entries []entry) error {
+	for _, e := range entries {
 		for {
-			applied, moved := ob.has(e)
+			applied, moved := sh.outbox.has(e)
 			if applied {
 				break
 			}
 			select {
 			case <-moved:
 			case <-ctx.Done():
-				return c.revision, ctx.Err()
+				return ctx.Err()
 			case <-s.closing:
-				return c.revision, ErrClosed
+				return ErrClosed
 			case <-s.failed:
-				return c.revision, s.failure()
+				return s.failure()
 			}
 		}
 	}
-	return c.revision, nil
+	return nil
 }
 
 // checkForward checks changes as those of their shard, and writes them down.
@@ -300,11 +311,19 @@ func (f *forwardedWork) do(w *writer) (answer, error) {
 // append writes a change down for the outbox.
 func (o *op) append(b []byte) []byte {
 	b = append(b, byte(o.kind))
-	if o.kind != opSend {
+	switch o.kind {
+	case opSend:
+		return o.appendSend(b)
+	case opAdopt:
+		return o.appendAdopt(b)
+	default:
 		b = appendText(b, string(o.key))
 		b = appendText(b, string(o.value))
 		return binary.AppendVarint(b, o.delta)
 	}
+}
+
+func (o *op) appendSend(b []byte) []byte {
 	m := &o.msg
 	b = appendText(b, o.queue)
 	b = append(b, m.ID[:]...)
@@ -320,17 +339,28 @@ func parseOps(b []byte) ([]op, error) {
 	r := reader{b: append([]byte(nil), b...)}
 	for len(r.b) > 0 && !r.bad {
 		o := op{kind: opKind(r.byte())}
-		if o.kind != opSend {
+		var err error
+		switch o.kind {
+		case opSend:
+			o.parseSend(&r)
+		case opAdopt:
+			err = o.parseAdopt(&r)
+		default:
 			o.key, o.value, o.delta = r.text(), r.text(), r.varint()
-		} else {
-			o.queue = string(r.text())
-			copy(o.msg.ID[:], r.take(len(o.msg.ID)))
-			o.msg.Group, o.msg.DedupID = string(r.text()), string(r.text())
-			o.msg.Body, o.msg.Attributes = r.text(), r.text()
-			o.msg.Delay = time.Duration(r.varint())
-			o.msg.At = timeOf(r.varint())
+		}
+		if err != nil {
+			return nil, err
 		}
 		ops = append(ops, o)
 	}
 	return ops, r.err("outbox entry")
+}
+
+func (o *op) parseSend(r *reader) {
+	o.queue = string(r.text())
+	copy(o.msg.ID[:], r.take(len(o.msg.ID)))
+	o.msg.Group, o.msg.DedupID = string(r.text()), string(r.text())
+	o.msg.Body, o.msg.Attributes = r.text(), r.text()
+	o.msg.Delay = time.Duration(r.varint())
+	o.msg.At = timeOf(r.varint())
 }

@@ -123,7 +123,10 @@ type Settings struct {
 	DeadLetter string `json:"dead_letter,omitempty"`
 	// ContentDedup derives a missing DedupID from SHA-256 of the body.
 	ContentDedup bool `json:"content_dedup,omitempty"`
-	// DedupPerGroup keeps deduplication ids apart for each group.
+	// DedupPerGroup keeps deduplication ids apart for each group. At creation it
+	// also decides the placement, for good: with it the groups of a FIFO queue
+	// are spread over the shards, without it the queue lies in one. A queue that
+	// was made with it and loses it knows ids again per shard only.
 	DedupPerGroup bool `json:"dedup_per_group,omitempty"`
 	// DurableLeases syncs a lease before Receive answers. FIFO queues do so always.
 	DurableLeases bool `json:"durable_leases,omitempty"`
@@ -155,7 +158,7 @@ type Stats struct {
 // Message is what is sent.
 type Message struct {
 	// ID of the message; the zero ID lets the engine assign one. Its shard must
-	// be the shard the batch is committed to.
+	// be the shard the batch is committed to, unless the queue is FIFO.
 	ID ID
 	// Group is the FIFO group, the tenant of a standard queue, or a channel's
 	// endpoint key. Receive takes turns between groups.

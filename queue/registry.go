@@ -18,9 +18,12 @@ type definition struct {
 	Identity   uint64   `json:"identity"`
 	Generation uint32   `json:"generation,omitempty"` // purges so far
 	Settings   Settings `json:"settings"`
-	Created    int64    `json:"created"`
-	Modified   int64    `json:"modified"`
-	Purged     int64    `json:"purged,omitempty"`
+	// OneShard: a FIFO queue that lies in one shard, whatever its settings become.
+	// Older ones have their groups in all shards.
+	OneShard bool  `json:"one_shard,omitempty"`
+	Created  int64 `json:"created"`
+	Modified int64 `json:"modified"`
+	Purged   int64 `json:"purged,omitempty"`
 }
 
 // number names the queue's messages in keys.
@@ -146,7 +149,9 @@ func (s *Store) CreateQueue(ctx context.Context, name string, set Settings) (Que
 		return def.public(), nil
 	}
 	now := s.clock.now()
-	def := &definition{Name: name, Identity: s.identity.Add(1), Settings: set, Created: now, Modified: now}
+	def := &definition{
+		Name: name, Identity: s.identity.Add(1), Settings: set, OneShard: set.FIFO && !set.DedupPerGroup, Created: now, Modified: now,
+	}
 	if err := s.define(ctx, name, def); err != nil {
 		return Queue{}, err
 	}

@@ -68,10 +68,12 @@ func TestReplay(t *testing.T) {
 func work(t *testing.T, s *queue.Store, purged string) {
 	ctx := context.Background()
 	for name, set := range map[string]queue.Settings{
-		"q":     {FIFO: true, Visibility: time.Hour},
-		"short": {Visibility: 5 * time.Millisecond, MaxReceives: 2, DeadLetter: "dead"},
-		"dead":  {},
-		purged:  {},
+		"q":      {FIFO: true, Visibility: time.Hour},
+		"short":  {Visibility: 5 * time.Millisecond, MaxReceives: 2, DeadLetter: "dead"},
+		"dead":   {},
+		"spread": {FIFO: true, DedupPerGroup: true, Visibility: 5 * time.Millisecond, MaxReceives: 1, DeadLetter: "buried"},
+		"buried": {FIFO: true},
+		purged:   {},
 	} {
 		_, err := s.CreateQueue(ctx, name, set)
 		require.NoError(t, err)
@@ -84,6 +86,10 @@ func work(t *testing.T, s *queue.Store, purged string) {
 	}
 	for i := range 200 {
 		_, err := s.Send(ctx, "short", queue.Message{Body: []byte("b"), Delay: time.Duration(i%7) * time.Millisecond})
+		require.NoError(t, err)
+		_, err = s.Send(ctx, "spread", queue.Message{Group: fmt.Sprint(i % 5), Body: []byte("b")})
+		require.NoError(t, err)
+		_, err = s.Receive(ctx, "spread", queue.ReceiveOptions{Max: 2})
 		require.NoError(t, err)
 		_, err = s.Send(ctx, purged, queue.Message{Body: []byte("b")})
 		require.NoError(t, err)
@@ -105,6 +111,8 @@ func work(t *testing.T, s *queue.Store, purged string) {
 		require.NoError(t, err)
 	}
 	_, err := s.StartMove(ctx, queue.Move{Source: "dead", Destination: "short"})
+	require.NoError(t, err)
+	_, err = s.StartMove(ctx, queue.Move{Source: "buried", Destination: "spread"})
 	require.NoError(t, err)
 	close(stop)
 	wg.Wait()

@@ -153,7 +153,7 @@ func (w *writer) serve(reqs []*request) bool {
 			durable = durable || (r.when == whenDurable && r.err == nil)
 			n++
 		}
-		if !w.finish(reqs[:n], durable) {
+		if !w.finish(reqs[:n], durable || w.forwarded) { // what is forwarded must not be lost here and applied there
 			return false
 		}
 		reqs = reqs[n:]

@@ -42,21 +42,16 @@ func (t *Topics) buryFailed(b *queue.Batch, l *loaded, id queue.ID, r *deliveryR
 }
 
 // bury adds a failed delivery to its subscription's dead-letter queue, if that
-// has one: in the batch in which it fails, as the shard's own part of that queue
-// takes it. A delivery goes there once, whatever a redrive makes of it later. A
-// queue that was deleted meanwhile is passed over.
+// has one, in the batch in which it fails. A delivery goes there once, whatever
+// a redrive makes of it later. A queue that was deleted meanwhile is passed over.
 func (t *Topics) bury(b *queue.Batch, l *loaded, s Subscription, id queue.ID, r *deliveryRecord) {
 	if s.DeadLetterQueue == "" || r.Buried {
 		return
 	}
 	m := t.deadLetter(l, s, id, r)
-	q, err := t.store.Queue(s.DeadLetterQueue)
-	switch {
-	case err != nil:
-	case len(m.Body)+len(m.Attributes) > queue.MaxMessage:
+	_, err := t.store.Queue(s.DeadLetterQueue)
+	if err == nil && len(m.Body)+len(m.Attributes) > queue.MaxMessage {
 		err = fmt.Errorf("%w: larger than %d bytes", queue.ErrInvalid, queue.MaxMessage)
-	case q.Settings.FIFO && t.store.ShardOf(m.Group) != id.Shard(): // published without a group
-		err = fmt.Errorf("%w: a FIFO queue takes messages of a group only", queue.ErrInvalid)
 	}
 	result := buriedInQueue
 	if err == nil {

@@ -27,13 +27,13 @@ type place struct {
 	revision    uint64 // at which the key is free
 }
 
-// place is the shard of the FIFO group, else found again by the idempotency
-// key, else in turn.
+// place is the shard in which repeats are looked for: a FIFO topic's, else found
+// again by the idempotency key, else in turn.
 func (t *Topics) place(req *Request) place {
 	at := place{}
 	switch {
-	case req.Group != "":
-		at.shard = t.store.ShardOf(req.Group)
+	case req.DedupID != "":
+		at.shard = t.store.FIFOShard(req.Group, req.DedupPerGroup)
 	case req.IdempotencyKey != "":
 		at.shard = t.store.ShardOf(req.IdempotencyKey)
 	default:

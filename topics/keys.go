@@ -120,8 +120,8 @@ func redrivePlaceKey(id queue.ID) []byte { return append([]byte{'y'}, id[:]...) 
 
 func latestRedriveKey(c Cause) []byte { return append([]byte{'c'}, c.text()...) }
 
-// idempotencyKey is scoped to what decides the shard: the group; a FIFO
-// topic's to the topic and, if its groups are apart, the group.
+// idempotencyKey is scoped to the owner; a FIFO topic's to the topic and, if its
+// groups are apart, the group.
 func idempotencyKey(req *Request) []byte {
 	if req.DedupID != "" {
 		scope := req.Owner.prefix() + "fifo/" + req.Topic + "\x00"
@@ -131,7 +131,7 @@ func idempotencyKey(req *Request) []byte {
 		sum := sha256.Sum256([]byte(scope + req.DedupID))
 		return append([]byte{'i'}, sum[:]...)
 	}
-	sum := sha256.Sum256([]byte(req.Owner.prefix() + req.Group + "\x00" + req.IdempotencyKey))
+	sum := sha256.Sum256([]byte(req.Owner.prefix() + "\x00" + req.IdempotencyKey))
 	return append([]byte{'i'}, sum[:]...)
 }
 

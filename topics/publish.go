@@ -88,7 +88,8 @@ func (t *Topics) accept(ctx context.Context, req *Request, c *content, at place)
 	}
 	put(b, publishKey(p.ID), p)
 	b.After(func() { t.m.accepted(c.size) })
-	if _, err := t.store.Commit(ctx, at.shard, b); err != nil {
+	// It waits for copies in other shards; once committed it is accepted all the same.
+	if revision, err := t.store.CommitApplied(ctx, at.shard, b); revision == 0 {
 		return p, err
 	}
 	t.noteClosed(p.ID)
@@ -240,7 +241,7 @@ func (t *Topics) gone(o Owner, s *Subscription) string {
 	return ""
 }
 
-// intoQueue sends the message itself to a queue of this gateway.
+// intoQueue sends the message itself to a queue of this gateway, wherever that lies.
 func (t *Topics) intoQueue(b *queue.Batch, p *Publish, c *content, s Subscription, id queue.ID) {
 	d := t.queueCopy(p, c, s, id)
 	dedup, group := id.Hex(), c.Group

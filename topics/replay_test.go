@@ -129,10 +129,20 @@ func TestAReplayBringsWhatWasPublishedOnce(t *testing.T) {
 // order of their group.
 func TestAReplayMeetsNewMessages(t *testing.T) {
 	t.Parallel()
+	for _, perGroup := range []bool{false, true} {
+		t.Run(fmt.Sprintf("spread=%v", perGroup), func(t *testing.T) {
+			t.Parallel()
+			replayMeetsNewMessages(t, perGroup)
+		})
+	}
+}
+
+// replayMeetsNewMessages has topic and queue of different placement.
+func replayMeetsNewMessages(t *testing.T, perGroup bool) {
 	b := start(t)
 	b.archive("orders.fifo")
 	publish := func(group string, i int) {
-		b.publish(topics.Request{Topic: "orders.fifo", Message: strconv.Itoa(i), Group: group, DedupID: group + strconv.Itoa(i), DedupPerGroup: true})
+		b.publish(topics.Request{Topic: "orders.fifo", Message: strconv.Itoa(i), Group: group, DedupID: group + strconv.Itoa(i), DedupPerGroup: perGroup})
 	}
 	const groups, old, more = 5, 100 / queuetest.Slowdown, 300 / queuetest.Slowdown
 	begins := b.store.Now()
@@ -141,7 +151,7 @@ func TestAReplayMeetsNewMessages(t *testing.T) {
 			publish(fmt.Sprint("g", g), i)
 		}
 	}
-	s := b.queue("work.fifo", queue.Settings{FIFO: true})
+	s := b.queue("work.fifo", queue.Settings{FIFO: true, DedupPerGroup: !perGroup})
 	s.Topic = "orders.fifo"
 	var wg sync.WaitGroup
 	for g := range groups {

@@ -241,7 +241,7 @@ func (r *replaying) send(ctx context.Context, page [][]archiveEntry) error {
 		key, place := replayKey(r.sub.Replay.ID), entries[len(entries)-1].key
 		b.Expect(key, r.revisions[shard])
 		b.Put(key, place)
-		revision, err := r.store.Commit(ctx, shard, b)
+		revision, err := r.store.CommitApplied(ctx, shard, b) // before anything new of its group is sent
 		if err != nil {
 			return err
 		}

@@ -135,16 +135,15 @@ type Request struct {
 	Trace           string // AWS X-Ray trace header, for queues of this gateway
 	CollapseID      string
 	// IdempotencyKey makes a repeat within the TTL, and while its ledger is kept,
-	// return the first publish. It is scoped to the owner and the group: with
-	// another group it is another key.
+	// return the first publish. With anything else than the first request said,
+	// another group too, it is ErrIdempotencyMismatch.
 	IdempotencyKey string
 	// DedupID makes it a publish to a FIFO topic: order is kept within the
 	// group, its whole audience is taken at once, and a repeat within
 	// queue.DedupWindow returns the first publish, whatever it says.
 	DedupID string
-	// DedupPerGroup keeps DedupIDs of groups apart. Without it they are the
-	// topic's, as far as groups share a shard: a group lives in one, with what
-	// comes to its FIFO queues by other ways.
+	// DedupPerGroup keeps DedupIDs of groups apart, and spreads the groups over
+	// the shards. Without it they are the topic's.
 	DedupPerGroup bool
 }
 

@@ -100,7 +100,7 @@ type publishOut struct{ Body Publish }
 
 func (a *api) registerPublish() {
 	type publishIn struct {
-		Key  string `header:"Idempotency-Key" maxLength:"255" doc:"a repeat with the same key and payload returns the first publish; with another payload it is refused. A key is scoped to its group"`
+		Key  string `header:"Idempotency-Key" maxLength:"255" doc:"a repeat with the same key and payload returns the first publish; with another payload it is refused"`
 		Body PublishRequest
 	}
 	type accepted struct {

@@ -295,19 +295,21 @@ func TestFIFOTopicKeepsOrderAndDropsRepeats(t *testing.T) {
 	require.NoError(t, err)
 	b.subscribe(*topic, "sqs", "arn:aws:sqs:us-east-1:000000000000:work.fifo", map[string]string{"RawMessageDelivery": "true"})
 	b.subscribe(*topic, "sqs", b.queue("plain"), map[string]string{"RawMessageDelivery": "true"})
-	say := func(message, dedup string) *awssns.PublishOutput {
-		out, err := b.Publish(t.Context(), &awssns.PublishInput{TopicArn: topic, Message: &message, MessageGroupId: aws.String("g"), MessageDeduplicationId: &dedup})
+	say := func(message, group, dedup string) *awssns.PublishOutput {
+		out, err := b.Publish(t.Context(), &awssns.PublishInput{TopicArn: topic, Message: &message, MessageGroupId: &group, MessageDeduplicationId: &dedup})
 		require.NoError(t, err)
 		return out
 	}
 	last := ""
 	for n := range 5 {
-		out := say(fmt.Sprint(n), fmt.Sprint("d", n))
+		out := say(fmt.Sprint(n), "g", fmt.Sprint("d", n))
 		require.Regexp(t, `^\d{20}$`, *out.SequenceNumber)
 		require.Greater(t, *out.SequenceNumber, last)
 		last = *out.SequenceNumber
 	}
-	require.Equal(t, last, *say("another text", "d4").SequenceNumber, "a repeat is the first one")
+	for _, group := range []string{"g", "h", "i", "j", "k", "l"} { // of both shards
+		require.Equal(t, last, *say("another text", group, "d4").SequenceNumber, "a repeat is the first one")
+	}
 	got := b.receive("work.fifo")
 	require.Len(t, got, 5)
 	for n := range got {

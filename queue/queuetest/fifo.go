@@ -45,12 +45,7 @@ func fifo() behaviours {
 		},
 		"a receive takes what a group has before the next": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true})
-			shard := k.ShardOf("a")
-			var b string
-			for i := 0; b == "" || k.ShardOf(b) != shard; i++ {
-				b = fmt.Sprint("b", i)
-			}
-			for _, m := range []struct{ group, body string }{{"a", "1"}, {b, "4"}, {"a", "2"}, {b, "5"}, {"a", "3"}} {
+			for _, m := range []struct{ group, body string }{{"a", "1"}, {"b", "4"}, {"a", "2"}, {"b", "5"}, {"a", "3"}} {
 				k.sendGroup("q", m.group, m.body)
 			}
 			require.Equal(k, []string{"1", "2"}, bodies(k.receive("q", queue.ReceiveOptions{Max: 2, Visibility: -1})))
@@ -168,16 +163,6 @@ func fifo() behaviours {
 			}
 			require.False(k, k.put("q", queue.Message{DedupID: "0"}).Duplicate)
 			require.True(k, k.put("q", queue.Message{DedupID: "49"}).Duplicate)
-		},
-		"a group belongs to a shard": func(k *kit) {
-			k.create("q", queue.Settings{FIFO: true})
-			right := k.ShardOf("g")
-			k.commit(right, func(b *queue.Batch) { b.Send("q", queue.Message{Group: "g"}) })
-			if k.Shards() > 1 {
-				_, err := k.try((right+1)%k.Shards(), func(b *queue.Batch) { b.Send("q", queue.Message{Group: "g"}) })
-				require.ErrorIs(k, err, queue.ErrInvalid)
-			}
-			k.counts("q", 1, 0, 0)
 		},
 		"a delayed queue keeps the order": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true, Delay: time.Minute})

@@ -64,7 +64,7 @@ func outbox() behaviours {
 		"one who waits for it sees it applied, in order": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true})
 			group := "g"
-			to := k.ShardOf(group)
+			to := k.FIFOShard(group, false)
 			for i := range 500 {
 				b := new(queue.Batch)
 				changes := new(queue.Batch)

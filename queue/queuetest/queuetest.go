@@ -52,6 +52,7 @@ func suite() []group {
 		{"leases", leases()},
 		{"fair", fair()},
 		{"fifo", fifo()},
+		{"placement", placement()},
 		{"waiting", waiting()},
 		{"dead_letters", deadLetters()},
 		{"moves", moves()},
