@@ -50,8 +50,7 @@ func (t *Topics) enter(o Owner, name string) (topic Topic, leave func(), err err
 		return topic, leave, nil
 	}
 	if topic, err = t.Topic(o, name); err == nil && topic.ArchiveDays > 0 {
-		t.archiving.RLock()
-		leave = t.archiving.RUnlock
+		leave = t.gates.enter(o, name)
 	}
 	return topic, leave, err
 }

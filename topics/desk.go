@@ -229,6 +229,10 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 		b.Add(waitingKey(id), -1)
 	}
 	r.State, r.At = to, t.store.Now().UTC()
+	if from.State.Final() != to.Final() {
+		from.addReplaying(b, -1)
+		r.addReplaying(b, 1)
+	}
 	switch {
 	case from.State == Failed && to != Failed:
 		t.dropCause(b, &from, id)

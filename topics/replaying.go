@@ -15,7 +15,7 @@ import (
 const (
 	replayPages = 10      // pages in a step
 	replayPage  = 200     // messages of a shard in a page
-	replayBytes = 2 << 20 // of a shard in a page, and one message more
+	replayBytes = 8 << 20 // in a page, and one message more of each shard
 	replayWait  = 100 * time.Millisecond
 )
 
@@ -93,9 +93,9 @@ func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 			return replayWait, err
 		}
 		if sealed == nil {
-			r.archiving.Lock()
+			open := r.gates.shut(r.owner, r.sub.Topic)
 			sealed = r.seal()
-			r.archiving.Unlock()
+			open()
 		}
 		page, last, err := r.next(sealed, room)
 		if err != nil {
@@ -112,11 +112,10 @@ func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 }
 
 // finish ends the replay if nothing was archived since its last page. Nothing
-// is published to an archive meanwhile, so that nothing falls between the
+// is published to the archive meanwhile, so that nothing falls between the
 // replay and what follows.
 func (r *replaying) finish(ctx context.Context, room int) error {
-	r.archiving.Lock()
-	defer r.archiving.Unlock()
+	defer r.gates.shut(r.owner, r.sub.Topic)()
 	page, last, err := r.next(r.seal(), room)
 	if err != nil || !last {
 		return err
@@ -147,7 +146,7 @@ func (r *replaying) become(ctx context.Context, state ReplayState) error {
 }
 
 // seal is, for each shard, behind all that was archived in it. Publishes to
-// archives wait while it is asked for: one under way could have an id before
+// the archive wait while it is asked for: one under way could have an id before
 // it, and be seen only later.
 func (r *replaying) seal() []queue.ID {
 	all := make([]queue.ID, r.store.Shards())
@@ -157,18 +156,27 @@ func (r *replaying) seal() []queue.ID {
 	return all
 }
 
-// spare is how many messages the replay may send now: what waits at the
-// endpoint's account already is bounded as for a broadcast.
+// spare is how many messages the replay may send now: what its subscription's
+// replays brought and has not reached its end is bounded as for a broadcast. A
+// retry counts too: all of it is for one endpoint, which takes nothing else then.
 func (r *replaying) spare() (int, error) {
-	if r.sub.Account == localQueue {
-		return replayPage, nil
-	}
-	lanes, err := r.Depth(r.sub.Account)
 	room := r.Ahead
-	for _, st := range lanes {
-		room -= int(st.Ready + st.InFlight)
+	for shard := range r.store.Shards() {
+		n, err := r.store.Counter(shard, replayingKey(r.sub.ID))
+		if err != nil {
+			return 0, err
+		}
+		room -= int(n)
 	}
-	return min(room, replayPage), err
+	return min(room, replayPage), nil
+}
+
+// addReplaying counts the delivery n times if a replay brought it and it has
+// work left.
+func (d *deliveryRecord) addReplaying(b *queue.Batch, n int64) {
+	if d.Replay && !d.State.Final() {
+		b.Add(replayingKey(d.Sub), n)
+	}
 }
 
 // archiveEntry is a record of an archive.
@@ -216,7 +224,7 @@ func (r *replaying) nextOf(shard int, sealed queue.ID, most int) (found []archiv
 		if bytes.Compare(rec.Key, end) >= 0 {
 			return false
 		}
-		if more = len(found) == most || size >= replayBytes; more {
+		if more = len(found) == most || size >= replayBytes/r.store.Shards(); more {
 			return false
 		}
 		found = append(found, archiveEntry{bytes.Clone(rec.Key), bytes.Clone(rec.Value)})

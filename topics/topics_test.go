@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,9 @@ type provider struct {
 func (p *provider) CheckEndpoint(e string) (channels.Endpoint, error) {
 	if e == "" || e == "bad" {
 		return channels.Endpoint{}, errors.New("must not be bad")
+	}
+	if strings.HasPrefix(e, "https://") { // its host
+		return channels.Endpoint{Address: e, Group: e}, nil
 	}
 	return channels.Endpoint{Address: e, Group: "g"}, nil
 }
@@ -68,6 +72,7 @@ type bench struct {
 	*topics.Topics
 	log       *journal
 	sms, hook *provider
+	stuck     func() // called by the face of that name
 	stop      func()
 }
 
@@ -81,6 +86,7 @@ func open(t *testing.T, fs vfs.FS) *bench {
 	})
 	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour,
 		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{"paced": pacedPolicy, "logged": loggedPolicy},
+		Faces:            map[string]topics.Face{"stuck": func(*channels.Delivery, topics.Publish, topics.Subscription, map[string]string) { b.stuck() }},
 		Logger:           slog.New(b.log)})
 	require.NoError(t, err)
 	b.pool.SetDesk(b.Topics)

@@ -241,6 +241,7 @@ type deliveryRecord struct {
 
 	Unapplied []UnappliedEvidence `json:"e,omitempty"`
 	Buried    bool                `json:"dl,omitempty"` // in its subscription's dead-letter queue
+	Replay    bool                `json:"rp,omitempty"` // brought by its subscription's replay
 }
 
 // local tells whether the delivery is for a queue of this gateway.
