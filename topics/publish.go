@@ -202,10 +202,11 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 		return Publish{}, err
 	}
 	defer leave()
+	audience := t.store.NewID(0) // first: what a replay withholds is archived no earlier than it was asked for
 	p := Publish{
 		ID: t.store.NewID(shard), Owner: req.Owner, Topic: req.Topic, Lane: req.Lane, Template: req.Template,
 		TemplateVersion: req.TemplateVersion, Created: t.store.Now().UTC(), SendAt: req.SendAt,
-		ExpiresAt: req.ExpiresAt, OnUncertain: topic.OnUncertain, Audience: t.store.NewID(0), Next: 1, Phase: Expanding,
+		ExpiresAt: req.ExpiresAt, OnUncertain: topic.OnUncertain, Audience: audience, Next: 1, Phase: Expanding,
 	}
 	if topic.ArchiveDays > 0 { // replays go by the time receivers are shown
 		p.Created = p.ID.Time()

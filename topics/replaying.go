@@ -27,6 +27,7 @@ type replaying struct {
 	owner     Owner
 	sub       Subscription
 	begins    []byte // the first key of the archive that counts
+	cutOff    bool   // the archive was ended
 	places    [][]byte
 	revisions []uint64 // of places
 }
@@ -65,6 +66,10 @@ func (r *replaying) read() error {
 	if begins.Before(r.sub.Replay.From) {
 		begins = r.sub.Replay.From
 	}
+	if since, ok := r.sub.Replay.withheldSince(); ok && since.Before(begins) {
+		begins = since
+	}
+	r.cutOff = r.sub.Replay.cutOff(&topic)
 	r.begins = archiveTime(r.owner, r.sub.Topic, begins)
 	for shard := range r.store.Shards() {
 		rec, err := r.store.Get(shard, replayKey(r.sub.Replay.ID))
@@ -79,10 +84,10 @@ func (r *replaying) read() error {
 // step sends a few pages, and ends the replay if it is through.
 func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 	if r.sub.Disabled != "" {
-		return 0, r.become(ctx, ReplayFailed)
+		return 0, r.become(ctx, ReplayFailed, "the endpoint is disabled")
 	}
 	if r.sub.Replay.State == ReplayPending {
-		if err := r.become(ctx, ReplayRunning); err != nil {
+		if err := r.become(ctx, ReplayRunning, ""); err != nil {
 			return 0, err
 		}
 	}
@@ -123,17 +128,20 @@ func (r *replaying) finish(ctx context.Context, room int) error {
 	if err := r.send(ctx, page); err != nil {
 		return err
 	}
-	return r.become(ctx, ReplayCompleted)
+	if r.cutOff {
+		return r.become(ctx, ReplayFailed, "the archive was ended")
+	}
+	return r.become(ctx, ReplayCompleted, "")
 }
 
 // become notes the replay's state, unless it was taken away or replaced.
-func (r *replaying) become(ctx context.Context, state ReplayState) error {
+func (r *replaying) become(ctx context.Context, state ReplayState, why string) error {
 	key := subscriptionKey(r.owner, r.sub.Topic, r.sub.ID)
 	s, err := changeRecord(ctx, r.Topics, key, func(_ *queue.Batch, s *Subscription) error {
 		if !s.Replay.runs(r.sub.Replay.ID) {
 			return ErrNotFound
 		}
-		s.Replay.State = state
+		s.Replay.State, s.Replay.Reason = state, why
 		if state != ReplayRunning {
 			s.Replay.Live = r.store.NewID(0)
 		}

@@ -1,10 +1,14 @@
 package topics_test
 
 import (
+	"encoding/json"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -127,4 +131,74 @@ func TestArchivesDoNotWaitForEachOther(t *testing.T) {
 	wg.Wait()
 	b.replayed(slow.ID, topics.ReplayCompleted)
 	require.ElementsMatch(t, []string{"0", "1"}, messages(b.drain("second")))
+}
+
+// When an archive is ended, or kept shorter than a replay takes, the replay still
+// brings what it withheld from the subscription: nothing else would.
+func TestAnEndedArchiveLosesNothingWithheld(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]struct {
+		days  []int
+		sleep time.Duration
+		state topics.ReplayState
+	}{
+		"ended":           {[]int{0}, time.Hour, topics.ReplayFailed},
+		"ended and begun": {[]int{0, 1}, time.Hour, topics.ReplayFailed},
+		"past its days":   {nil, 30 * time.Hour, topics.ReplayCompleted},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fs := vfs.NewMem()
+			b := open(t, fs).run()
+			began := b.store.Now()
+			b.archived("news", 2*ahead)
+			pass(time.Second)
+			require.NoError(t, b.pool.Pause("webhook/main", "test"))
+			s := b.replays(topics.Subscription{Topic: "news", Protocol: topics.HTTPS, Endpoint: "https://a/"}, began)
+			b.replayed(s.ID, topics.ReplayRunning)
+			pass(time.Second)
+			b.publish(topics.Request{Topic: "news", Message: "withheld"})
+			for _, days := range change.days {
+				_, err := b.ChangeTopic(t.Context(), owner, "news", func(topic *topics.Topic) error { topic.ArchiveDays = days; return nil })
+				require.NoError(t, err)
+			}
+			b.publish(topics.Request{Topic: "news", Message: "after"})
+			b.stop()
+			require.NoError(t, b.store.Close())
+			pass(change.sleep)
+			b = open(t, fs)
+			require.NoError(t, b.pool.Pause("webhook/main", "test"))
+			b.run()
+			pass(2 * time.Minute)
+			require.Less(t, b.archivedIn(), 4, name+": what nobody waits for is swept")
+			require.NoError(t, b.pool.Resume("webhook/main"))
+			s = b.replayed(s.ID, change.state)
+			require.Equal(t, change.state == topics.ReplayFailed, s.Replay.Reason == "the archive was ended", name)
+			b.publish(topics.Request{Topic: "news", Message: "new"})
+			pass(time.Minute)
+			seen := map[string]int{}
+			for _, text := range b.hook.texts() {
+				seen[text]++
+			}
+			require.Less(t, len(seen), 2*ahead, name)
+			for text, times := range seen {
+				require.Equal(t, 1, times, "%s: %s", name, text)
+			}
+			for _, text := range []string{"withheld", "after", "new"} {
+				require.Contains(t, seen, text, name)
+			}
+			b.balanced()
+		})
+	}
+}
+
+// texts are the messages that came, in the native envelope.
+func (p *provider) texts() (all []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range p.got {
+		var e topics.Envelope
+		_ = json.Unmarshal(d.Content.Payload, &e) // not of a person's
+		all = append(all, e.Message)
+	}
+	return all
 }

@@ -9,23 +9,24 @@ import (
 
 // Replay is a replay of a topic's archive to a subscription.
 type Replay struct {
-	From  time.Time `json:"from" doc:"inclusive; not before the archive begins"`
-	Until time.Time `json:"until,omitzero" doc:"exclusive, in the past: nothing more comes then; missing: until it has caught up"`
-	State string    `json:"state,omitempty" readOnly:"true" doc:"pending, running, completed or failed"`
+	From   time.Time `json:"from" doc:"inclusive; not before the archive begins"`
+	Until  time.Time `json:"until,omitzero" doc:"exclusive, in the past: nothing more comes then; missing: until it has caught up"`
+	State  string    `json:"state,omitempty" readOnly:"true" doc:"pending, running, completed or failed"`
+	Reason string    `json:"reason,omitempty" readOnly:"true" doc:"why it failed"`
 }
 
 func showReplay(r *topics.Replay) *Replay {
 	if r == nil {
 		return nil
 	}
-	return &Replay{r.From, r.Until, string(r.State)}
+	return &Replay{r.From, r.Until, string(r.State), r.Reason}
 }
 
 func (a *api) registerReplays() {
 	type archiveIn struct {
 		TopicPath
 		Body struct {
-			ArchiveDays int `json:"archive_days" minimum:"0" maximum:"365" doc:"0 ends the archive and removes what it holds"`
+			ArchiveDays int `json:"archive_days" minimum:"0" maximum:"365" doc:"0 ends the archive and removes what it holds; running replays bring what they withheld and fail"`
 		}
 	}
 	type replayIn struct {
