@@ -12,7 +12,7 @@ import (
 )
 
 // archiveSweep is the pause between two rounds that remove what archives keep
-// no more; archivePage is how many messages of one are removed at a time.
+// no more; archivePage is how many records are gone through at a time.
 const (
 	archiveSweep = time.Minute
 	archivePage  = 500

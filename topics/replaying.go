@@ -106,8 +106,8 @@ func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if err := r.send(ctx, page); err != nil {
-			return 0, err
+		if all, err := r.send(ctx, page); err != nil || !all {
+			return replayWait, err
 		}
 		if last {
 			return 0, r.finish(ctx, room)
@@ -125,7 +125,7 @@ func (r *replaying) finish(ctx context.Context, room int) error {
 	if err != nil || !last {
 		return err
 	}
-	if err := r.send(ctx, page); err != nil {
+	if all, err := r.send(ctx, page); err != nil || !all {
 		return err
 	}
 	if r.cutOff {
@@ -188,7 +188,10 @@ func (d *deliveryRecord) addReplaying(b *queue.Batch, n int64) {
 }
 
 // archiveEntry is a record of an archive.
-type archiveEntry struct{ key, value []byte }
+type archiveEntry struct {
+	key, value []byte
+	revision   uint64
+}
 
 // next reads the next page: of every shard what was archived up to the same
 // moment, so that no shard runs ahead. Last tells that it ends where sealed
@@ -235,66 +238,11 @@ func (r *replaying) nextOf(shard int, sealed queue.ID, most int) (found []archiv
 		if more = len(found) == most || size >= replayBytes/r.store.Shards(); more {
 			return false
 		}
-		found = append(found, archiveEntry{bytes.Clone(rec.Key), bytes.Clone(rec.Value)})
+		found = append(found, archiveEntry{bytes.Clone(rec.Key), bytes.Clone(rec.Value), rec.Revision})
 		size += len(rec.Value)
 		return true
 	})
 	return found, more, err
-}
-
-// send publishes a page again, to this subscription alone.
-func (r *replaying) send(ctx context.Context, page [][]archiveEntry) error {
-	for shard, entries := range page {
-		if len(entries) == 0 {
-			continue
-		}
-		b := &queue.Batch{}
-		b.Intake()
-		sent, err := r.again(b, shard, entries)
-		if err != nil {
-			return err
-		}
-		key, place := replayKey(r.sub.Replay.ID), entries[len(entries)-1].key
-		b.Expect(key, r.revisions[shard])
-		b.Put(key, place)
-		revision, err := r.store.Commit(ctx, shard, b)
-		if err != nil {
-			return err
-		}
-		r.places[shard], r.revisions[shard] = place, revision
-		r.Settled(sent...)
-	}
-	return nil
-}
-
-// again adds the publishes that repeat those the subscription wants. What has
-// passed its deadline is not sent again.
-func (r *replaying) again(b *queue.Batch, shard int, entries []archiveEntry) (sent []queue.ID, err error) {
-	now := r.store.Now().UTC()
-	for _, e := range entries {
-		var a archived
-		if err := json.Unmarshal(e.value, &a); err != nil {
-			return nil, fmt.Errorf("replay %s: %w", PublishName(archiveID(e.key)), err)
-		}
-		wanted, err := r.audience(&a.Content).wanted(&r.sub)
-		if err != nil {
-			return nil, err
-		}
-		if !wanted || !a.ExpiresAt.IsZero() && !a.ExpiresAt.After(now) {
-			continue
-		}
-		p := Publish{
-			ID: r.store.NewID(shard), Owner: r.owner, Topic: r.sub.Topic, Lane: a.Lane, OnUncertain: a.OnUncertain, Phase: Expanded,
-			Template: a.Template, TemplateVersion: a.TemplateVersion, Created: now, ExpiresAt: a.ExpiresAt, Next: 1,
-			Original: &Original{ID: a.ID, Created: a.Created, Asked: r.sub.Replay.Asked.Time()},
-		}
-		put(b, contentKey(p.ID), a.Content)
-		b.Put(openKey(p.ID), []byte{})
-		r.enqueue(b, &p, &a.Content, r.sub)
-		put(b, publishKey(p.ID), p)
-		sent = append(sent, p.ID)
-	}
-	return sent, nil
 }
 
 // forgetReplay removes a replay's places and the entry of its work.

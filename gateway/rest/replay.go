@@ -29,6 +29,16 @@ func (a *api) registerReplays() {
 			ArchiveDays int `json:"archive_days" minimum:"0" maximum:"365" doc:"0 ends the archive and removes what it holds; running replays bring what they withheld and fail"`
 		}
 	}
+	operation(a, "manage", "DELETE /v1/topics/{topic}/archive/{id}", "Take a publish out of the archive: no replay brings it any more, and what replays did not send of it yet is cancelled", func(ctx context.Context, in *struct {
+		TopicPath
+		PublishPath
+	}) (*struct{}, error) {
+		id, err := parseID("pub_", "id", in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return nil, a.Topics.Unarchive(ctx, ownerOf(ctx), in.Topic, id)
+	})
 	type replayIn struct {
 		ID   string `path:"id"`
 		Body Replay
