@@ -65,7 +65,7 @@ func (a *api) registerReplays() {
 	operation(a, "manage", "PUT /v1/subscriptions/{id}/replay", "Deliver what was published before, from the topic's archive", func(ctx context.Context, in *replayIn) (*subscriptionOut, error) {
 		return replay(ctx, in.ID, &topics.Replay{From: in.Body.From, Until: in.Body.Until})
 	})
-	operation(a, "manage", "DELETE /v1/subscriptions/{id}/replay", "End a replay", func(ctx context.Context, in *struct {
+	operation(a, "manage", "DELETE /v1/subscriptions/{id}/replay", "End a replay: what it has not brought yet does not come", func(ctx context.Context, in *struct {
 		ID string `path:"id"`
 	}) (*subscriptionOut, error) {
 		return replay(ctx, in.ID, nil)

@@ -248,3 +248,33 @@ func TestAReplayOfAnEndedArchiveFails(t *testing.T) {
 	_, err = b.DeleteTopic(t.Context(), &awssns.DeleteTopicInput{TopicArn: &topic})
 	require.NoError(t, err)
 }
+
+// A replay with an end brings what lies before it, and nothing comes behind,
+// until the policy is taken away.
+func TestAReplayStaysAtItsEnd(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	require.NoError(t, b.archive(topic, `{"MessageRetentionPeriod":"1"}`))
+	say := func(message string) { b.say(&awssns.PublishInput{TopicArn: &topic, Message: &message}) }
+	say("old")
+	end := b.store.Now().Add(2 * time.Millisecond).UTC()
+	require.Eventually(t, func() bool { return b.store.Now().After(end) }, time.Minute, time.Millisecond)
+	say("behind")
+	policy := fmt.Sprintf(`{"PointType":"Timestamp","StartingPoint":%q,"EndingPoint":%q}`, b.begins(topic), end.Format("2006-01-02T15:04:05.000Z"))
+	arn := b.subscribe(topic, "sqs", b.queue("work"), map[string]string{"ReplayPolicy": policy})
+	b.completed(arn)
+	say("new")
+	got := b.envelopes("work")
+	require.Len(t, got, 1)
+	require.Equal(t, "old", got[0]["Message"])
+	require.Equal(t, policy, b.attributes(arn)["ReplayPolicy"])
+
+	_, err := b.SetSubscriptionAttributes(t.Context(), &awssns.SetSubscriptionAttributesInput{SubscriptionArn: &arn, AttributeName: aws.String("ReplayPolicy"), AttributeValue: aws.String("{}")})
+	require.NoError(t, err)
+	say("newer")
+	got = b.envelopes("work")
+	require.Len(t, got, 1)
+	require.Equal(t, "newer", got[0]["Message"])
+	require.NotContains(t, got[0], "Replayed")
+}
