@@ -19,8 +19,9 @@ import (
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
-// ahead is how much of one replay may wait in a bench's queues.
-const ahead = 500
+// ahead bounds how much of one replay waits in the queues; a page is that much of
+// each of the two shards.
+const ahead = 60
 
 // archived publishes n messages to a topic that is made with an archive; their
 // texts are 0, 1, ….
@@ -38,7 +39,7 @@ func (b *bench) archived(topic string, n int) {
 // up no replay of its account.
 func TestABlockedHostHoldsUpNoReplay(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	b := openAhead(t, vfs.NewMem(), ahead).run()
 	began := b.store.Now()
 	const n = 100
 	b.archived("news", n)
@@ -66,9 +67,9 @@ func TestABlockedHostHoldsUpNoReplay(t *testing.T) {
 // asking for it again makes no more room.
 func TestAReplayKeepsToItsRoom(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	b := openAhead(t, vfs.NewMem(), ahead).run()
 	began := b.store.Now()
-	const n = ahead + 300
+	const n = 3 * ahead
 	b.archived("news", n)
 	require.NoError(t, b.pool.Pause("webhook/main", "test"))
 	s := b.replays(topics.Subscription{Topic: "news", Protocol: topics.HTTPS, Endpoint: "https://a/"}, began)
@@ -144,15 +145,15 @@ func TestAnEndedArchiveLosesNothingWithheld(t *testing.T) {
 		sleep time.Duration
 		state topics.ReplayState
 	}{
-		"ended":           {[]int{0}, time.Hour, topics.ReplayFailed},
-		"ended and begun": {[]int{0, 1}, time.Hour, topics.ReplayFailed},
+		"ended":           {[]int{0}, time.Minute, topics.ReplayFailed},
+		"ended and begun": {[]int{0, 1}, time.Minute, topics.ReplayFailed},
 		"past its days":   {nil, 30 * time.Hour, topics.ReplayCompleted},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			fs := vfs.NewMem()
-			b := open(t, fs).run()
+			b := openAhead(t, fs, ahead).run()
 			began := b.store.Now()
-			const n = ahead + 300
+			const n = 3 * ahead
 			b.archived("news", n)
 			pass(time.Second)
 			require.NoError(t, b.pool.Pause("webhook/main", "test"))
@@ -168,10 +169,10 @@ func TestAnEndedArchiveLosesNothingWithheld(t *testing.T) {
 			b.stop()
 			require.NoError(t, b.store.Close())
 			pass(change.sleep)
-			b = open(t, fs)
+			b = openAhead(t, fs, ahead)
 			require.NoError(t, b.pool.Pause("webhook/main", "test"))
 			b.run()
-			pass(10 * time.Second)
+			pass(2 * time.Second)
 			require.Less(t, b.archivedIn(), 4, name+": what nobody waits for is swept")
 			require.NoError(t, b.pool.Resume("webhook/main"))
 			s = b.replayed(s.ID, change.state)
@@ -230,7 +231,7 @@ func TestPausedPublishesArePausedInReplays(t *testing.T) {
 			s := b.queue("work", queue.Settings{})
 			s.Topic = "news"
 			s = b.replays(s, began)
-			pass(time.Minute)
+			pass(3 * time.Second)
 			require.Equal(t, []string{"next"}, b.hook.texts())
 			require.NotContains(t, messages(b.drain("work")), "paused")
 			require.Equal(t, topics.ReplayRunning, b.replayed(s.ID, topics.ReplayRunning).Replay.State, "it waits before it")
@@ -239,7 +240,7 @@ func TestPausedPublishesArePausedInReplays(t *testing.T) {
 			_, err = b.SetControl(t.Context(), owner, id, control)
 			require.NoError(t, err)
 			b.replayed(s.ID, topics.ReplayCompleted)
-			pass(time.Minute)
+			pass(3 * time.Second)
 			require.Equal(t, 1+came, b.hook.count("https://a/"))
 			queued := 0
 			for _, text := range messages(b.drain("work")) {
@@ -263,8 +264,8 @@ func TestUnarchive(t *testing.T) {
 		b.archive("news")
 		b.topic("other")
 		wrong := b.publish(topics.Request{Topic: "news", Message: "wrong"})
-		later := b.publish(topics.Request{Topic: "news", Message: "wrong later", SendAt: began.Add(time.Hour)})
-		pass(3 * time.Hour)
+		later := b.publish(topics.Request{Topic: "news", Message: "wrong later", SendAt: began.Add(time.Minute)})
+		pass(65 * time.Minute)
 		_, err := b.Status(owner, later)
 		require.ErrorIs(t, err, topics.ErrNotFound, "its ledger is not kept any more")
 		right := b.publish(topics.Request{Topic: "news", Message: "right"})
@@ -286,7 +287,7 @@ func TestUnarchive(t *testing.T) {
 		b.replayed(hook.ID, topics.ReplayCompleted)
 		require.NoError(t, b.Unarchive(t.Context(), owner, "news", right))
 		require.NoError(t, b.pool.Resume("webhook/main"))
-		pass(time.Minute)
+		pass(3 * time.Second)
 		require.Zero(t, b.hook.count("https://a/"))
 		require.Zero(t, b.archivedIn())
 		b.balanced()
@@ -302,7 +303,7 @@ func TestAReplaySurvivesAKillAtAnyWrite(t *testing.T) {
 		var mu sync.Mutex
 		var clones []*vfs.MemFS
 		watched := false
-		b := open(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		b := openAhead(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			mu.Lock()
 			defer mu.Unlock()
 			switch op.Kind {
@@ -313,13 +314,13 @@ func TestAReplaySurvivesAKillAtAnyWrite(t *testing.T) {
 			default:
 			}
 			return nil
-		}))).run()
+		})), ahead).run()
 		watch := func(on bool) {
 			mu.Lock()
 			defer mu.Unlock()
 			watched = on
 		}
-		const n, most = 450, 30 / queuetest.Slowdown // two pages of a shard; disks to go on with
+		const n, most = 3 * ahead, 30 / queuetest.Slowdown // two pages of a shard; disks to go on with
 		began := b.store.Now()
 		b.archived("news", n)
 		s := b.queue("work", queue.Settings{})
@@ -340,7 +341,7 @@ func TestAReplaySurvivesAKillAtAnyWrite(t *testing.T) {
 		b.stop()
 		require.Greater(t, len(clones), 8)
 		for i := 0; i < len(clones); i += 1 + len(clones)/most {
-			b := open(t, clones[i]).run()
+			b := openAhead(t, clones[i], ahead).run()
 			pass(time.Second)
 			want := map[string]int{}
 			if s, err := b.Subscription(owner, s.ID); err == nil {

@@ -78,13 +78,19 @@ type bench struct {
 
 func open(t *testing.T, fs vfs.FS) *bench {
 	t.Helper()
+	return openAhead(t, fs, 500)
+}
+
+// openAhead is open with a bound of what a broadcast or a replay has in the queues.
+func openAhead(t *testing.T, fs vfs.FS, ahead int) *bench {
+	t.Helper()
 	store, err := queue.Open("store", queue.Options{FS: fs, Shards: 2})
 	require.NoError(t, err)
 	b := &bench{t: t, store: store, log: &journal{}, sms: &provider{calls: map[string]int{}}, hook: &provider{calls: map[string]int{}}}
 	b.pool = channels.NewPool(channels.PoolOptions{
 		Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }, Changed: func(s channels.AccountState) { b.AccountChanged(s) },
 	})
-	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour,
+	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: ahead, Retention: time.Hour,
 		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{"paced": pacedPolicy, "logged": loggedPolicy},
 		Faces:            map[string]topics.Face{"stuck": func(*channels.Delivery, topics.Publish, topics.Subscription, map[string]string) { b.stuck() }},
 		Logger:           slog.New(b.log)})
