@@ -1,9 +1,6 @@
 package topics
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -50,8 +47,7 @@ func (t *Topics) enter(o Owner, name string) (topic Topic, leave func(), err err
 		return topic, leave, nil
 	}
 	if topic, err = t.Topic(o, name); err == nil && topic.ArchiveDays > 0 {
-		t.archiving.RLock()
-		leave = t.archiving.RUnlock
+		leave = t.gates.enter(o, name)
 	}
 	return topic, leave, err
 }
@@ -78,80 +74,6 @@ func (topic *Topic) setArchive(now time.Time) error {
 		topic.ArchivedSince = now.UTC().Truncate(time.Millisecond)
 	}
 	return nil
-}
-
-// archiveSweep is the pause between two rounds that remove what archives keep
-// no more; archivePage is how many messages of one are removed at a time.
-const (
-	archiveSweep = time.Minute
-	archivePage  = 500
-)
-
-// sweepArchives removes what is too old from the archives, and all that is left
-// of those that were ended.
-func (t *Topics) sweepArchives(ctx context.Context) error {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		for shard := range t.store.Shards() {
-			if err := t.sweepShard(ctx, shard); err != nil {
-				return err
-			}
-		}
-		pause.Reset(archiveSweep)
-	}
-}
-
-// sweepShard goes from archive to archive. Nothing is written down of it: what
-// is found is what there is to do.
-func (t *Topics) sweepShard(ctx context.Context, shard int) error {
-	after := []byte(nil)
-	for {
-		var first []byte
-		err := t.store.Scan(shard, []byte{archiveTable}, after, func(r queue.Record) bool {
-			first = bytes.Clone(r.Key)
-			return false
-		})
-		if err != nil || first == nil {
-			return err
-		}
-		o, name := archiveOf(first)
-		if err := t.sweepArchive(ctx, shard, o, name); err != nil {
-			return err
-		}
-		after = append(archivePrefix(o, name), bytes.Repeat([]byte{0xff}, len(queue.ID{}))...)
-	}
-}
-
-func (t *Topics) sweepArchive(ctx context.Context, shard int, o Owner, name string) error {
-	now := t.store.Now() // first: what comes into a new archive is newer
-	topic, err := t.Topic(o, name)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	end := archiveTime(o, name, topic.ArchiveBegins(now))
-	for {
-		b := &queue.Batch{}
-		b.Unsynced() // after a crash it is done again
-		err := t.store.Scan(shard, archivePrefix(o, name), nil, func(r queue.Record) bool {
-			if bytes.Compare(r.Key, end) >= 0 {
-				return false
-			}
-			b.Remove(bytes.Clone(r.Key))
-			return b.Len() < archivePage
-		})
-		if err != nil || b.Len() == 0 {
-			return err
-		}
-		if _, err := t.store.Commit(ctx, shard, b); err != nil {
-			return err
-		}
-	}
 }
 
 const archiveTable = 'z'

@@ -30,10 +30,11 @@ const (
 	bookOpen                 // publishes not completed ↔ index of open publishes
 	bookWaiting              // counters of waiting retries ↔ queued records that wait for one
 	bookRunning              // publishes with deliveries that are not final ↔ index of open publishes
+	bookReplays              // counters of replays ↔ delivery records they brought that are not final
 	numberOfBook             // how many there are
 )
 
-var bookNames = [numberOfBook]string{"ledger", "entries", "held", "causes", "counts", "open", "waiting", "running"}
+var bookNames = [numberOfBook]string{"ledger", "entries", "held", "causes", "counts", "open", "waiting", "running", "replays"}
 
 const auditSlots = 256
 
@@ -133,6 +134,7 @@ func (t *Topics) eachItem(v *queue.View, add func(b book, item []byte, n int64))
 		func() error { return counters(bookLedger, 'l') },
 		func() error { return counters(bookWaiting, 'w') },
 		func() error { return counters(bookCounts, 'x') },
+		func() error { return counters(bookReplays, 'v') },
 		func() error { return index(bookHeld, 'h') },
 		func() error { return index(bookOpen, 'o') },
 		func() error { return causeItems(v, add) },
@@ -159,8 +161,10 @@ type (
 		Phase Phase `json:"phase"`
 	}
 	auditedDelivery struct {
-		State   State `json:"s"`
-		Waiting bool  `json:"w"`
+		State   State    `json:"s"`
+		Waiting bool     `json:"w"`
+		Sub     queue.ID `json:"u"`
+		Replay  bool     `json:"rp"`
 	}
 )
 
@@ -221,6 +225,9 @@ func deliveryItem(id []byte, d *auditedDelivery, add func(b book, item []byte, n
 	}
 	if d.Waiting {
 		add(bookWaiting, publish, -1)
+	}
+	if d.Replay && !d.State.Final() {
+		add(bookReplays, d.Sub[:], -1)
 	}
 }
 

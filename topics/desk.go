@@ -84,10 +84,11 @@ func (t *Topics) admit(e channels.Entry) (a admitted, v channels.Verdict) {
 
 // standing tells whether a publish's deliveries may go at all.
 func (t *Topics) standing(p *Publish) channels.Verdict {
+	original := t.originalControl(p)
 	switch {
-	case p.Control == Stopped, t.originalStopped(p):
+	case p.Control == Stopped, original == Stopped:
 		return channels.Verdict{Action: channels.Cancel, Reason: "publish cancelled"}
-	case p.Control == Paused:
+	case p.Control == Paused, original == Paused:
 		return channels.Verdict{Action: channels.Hold, Reason: "publish paused"}
 	case !p.ExpiresAt.IsZero() && !t.store.Now().Before(p.ExpiresAt):
 		return channels.Verdict{Action: channels.Expire, Reason: "deadline passed"}
@@ -95,13 +96,23 @@ func (t *Topics) standing(p *Publish) channels.Verdict {
 	return channels.Verdict{}
 }
 
-// originalStopped tells whether what a publish repeats was cancelled.
-func (t *Topics) originalStopped(p *Publish) bool {
+// originalControl is what was asked of the publish that another one repeats: it
+// holds for what its replays bring too.
+func (t *Topics) originalControl(p *Publish) Control {
 	if p.Original == nil {
-		return false
+		return Running
 	}
-	original, _, err := get[Publish](t.store, p.Original.ID.Shard(), publishKey(p.Original.ID))
-	return err == nil && original.Control == Stopped // forgotten: it was completed
+	return t.controlOf(p.Original.ID)
+}
+
+// controlOf is what was asked of a publish. One that completed while it was
+// paused, or is forgotten, cannot be resumed any more, and so is not paused.
+func (t *Topics) controlOf(id queue.ID) Control {
+	p, _, err := get[Publish](t.store, id.Shard(), publishKey(id))
+	if err != nil || (p.Phase == Completed && p.Control == Paused) {
+		return Running
+	}
+	return p.Control
 }
 
 // recipient finds who a delivery goes to as things stand now, and where the
@@ -252,6 +263,10 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 		b.Add(waitingKey(id), -1)
 	}
 	r.State, r.At = to, t.store.Now().UTC()
+	if from.State.Final() != to.Final() {
+		from.addReplaying(b, -1)
+		r.addReplaying(b, 1)
+	}
 	switch {
 	case from.State == Failed && to != Failed:
 		t.dropCause(b, &from, id)

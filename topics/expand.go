@@ -123,10 +123,10 @@ func (t *Topics) fire(ctx context.Context, r queue.Received) error {
 		return err
 	}
 	defer leave()
+	p.Audience, p.Phase = t.store.NewID(0), Expanding // before its place in the archive, as in accept
 	if topic.ArchiveDays > 0 && p.Control != Stopped {
 		p.Archived = t.store.NewID(p.ID.Shard())
 	}
-	p.Audience, p.Phase = t.store.NewID(0), Expanding
 	if p.Control == Stopped {
 		p.Phase = Expanded
 	} else if err := t.begin(b, &p, &c); err != nil {

@@ -38,6 +38,7 @@ import (
 //	w id12            of the queued ones, those waiting for a retry
 //	x cause           dead letters of that cause
 //	r id16 what       deliveries a redrive queued again or skipped
+//	v id16            deliveries that replays of a subscription brought and that are not final
 //
 // Records of the registry, behind "ACCOUNT/REGION/":
 //
@@ -105,6 +106,8 @@ func causeTime(key []byte) time.Time {
 }
 
 func replayKey(id queue.ID) []byte { return append([]byte{'v'}, id[:]...) }
+
+func replayingKey(subscription queue.ID) []byte { return append([]byte{'v'}, subscription[:]...) }
 
 func redriveKey(id queue.ID) []byte { return append([]byte{'r'}, id[:]...) }
 

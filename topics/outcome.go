@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -100,9 +101,17 @@ func (t *Topics) hold(b *queue.Batch, e channels.Entry, r *deliveryRecord) error
 	if p.Control == Paused || t.maySendAgain(&p, e) {
 		return t.move(b, e.ID, r, cmdHold)
 	}
-	b.Send(channels.QueueName(r.Account, p.Lane), queue.Message{ID: e.ID, Group: r.Group})
+	again := queue.Message{ID: e.ID, Group: r.Group}
+	if t.originalControl(&p) == Paused { // whose resume does not know of this one
+		again.At = t.store.Now().Add(originalWait)
+	}
+	b.Send(channels.QueueName(r.Account, p.Lane), again)
 	return t.move(b, e.ID, r, cmdGiveBack)
 }
+
+// originalWait is how often what a replay brought looks whether the publish that
+// it repeats is still paused.
+const originalWait = time.Second
 
 // requeue makes the entry visible again: later, or, given back, at once.
 func (t *Topics) requeue(b *queue.Batch, e channels.Entry, r *deliveryRecord, v channels.Verdict) error {

@@ -2,7 +2,6 @@ package topics
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -58,10 +57,11 @@ func (t *Topics) accept(ctx context.Context, req *Request, c *content, at place)
 		return Publish{}, err
 	}
 	defer leave()
+	audience := t.store.NewID(0) // first: what a replay withholds is archived no earlier than it was asked for
 	p := Publish{
 		ID: t.store.NewID(at.shard), Owner: req.Owner, Topic: req.Topic, Lane: req.Lane, Template: req.Template,
 		TemplateVersion: req.TemplateVersion, Created: t.store.Now().UTC(), SendAt: req.SendAt,
-		ExpiresAt: req.ExpiresAt, OnUncertain: topic.OnUncertain, Audience: t.store.NewID(0), Next: 1, Phase: Expanding,
+		ExpiresAt: req.ExpiresAt, OnUncertain: topic.OnUncertain, Audience: audience, Next: 1, Phase: Expanding,
 	}
 	if topic.ArchiveDays > 0 { // replays go by the time receivers are shown
 		p.Created = p.ID.Time()
@@ -138,53 +138,6 @@ func (t *Topics) endpointOf(to *Target) (channels.Endpoint, error) {
 	return t.Accounts.CheckEndpoint(to.Account, to.Endpoint)
 }
 
-// limits bound one match.
-type limits struct {
-	candidates, matches int
-	whole               bool // a part of the audience is of no use
-}
-
-// matched is what one match found.
-type matched struct {
-	found  []Subscription
-	cursor []byte // where the next begins
-	done   bool   // the audience ended
-}
-
-// match finds subscriptions that want the publish, in order of their keys
-// behind its cursor: by the topic's index, or by walking them until it has
-// looked at so many candidates or found so many matches.
-func (t *Topics) match(p *Publish, c *content, most limits) (m matched, err error) {
-	audience := t.audience(c)
-	if m, ok, err := t.pick(p, audience.message, most); ok || err != nil {
-		return m, err
-	}
-	m = matched{cursor: p.Cursor, done: true}
-	looked := 0
-	var bad error
-	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
-		if looked == most.candidates || len(m.found) == most.matches {
-			m.done = false
-			return false
-		}
-		looked++
-		var s Subscription
-		if bad = json.Unmarshal(r.Value, &s); bad != nil {
-			return false
-		}
-		if string(s.ID[:]) > string(p.Audience[:]) {
-			return false
-		}
-		m.cursor = append(m.cursor[:0:0], r.Key...)
-		var wanted bool
-		if wanted, bad = audience.wanted(&s); wanted {
-			m.found = append(m.found, s)
-		}
-		return bad == nil
-	})
-	return m, errors.Join(err, bad)
-}
-
 // enqueue adds one delivery: its record, its count, its entry. A queue of this
 // gateway gets the message itself, so its delivery is delivered at once. A
 // subscription whose replay brings the publish gets it then.
@@ -194,7 +147,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	}
 	id := p.ID.WithOrdinal(p.Next)
 	p.Next++
-	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created}
+	r := deliveryRecord{State: Queued, Protocol: s.Protocol, Account: s.Account, Sub: s.ID, Group: s.Group, At: p.Created, Replay: p.Original != nil}
 	done := channels.Outcome{Verdict: channels.Verdict{Action: channels.Done}}
 	switch gone := t.gone(p.Owner, &s); {
 	case gone != "":
@@ -217,6 +170,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 	}
 	put(b, deliveryKey(id), r)
 	b.Add(ledgerKey(id, r.State), 1)
+	r.addReplaying(b, 1)
 }
 
 // gone says why nothing can ever take a subscription's deliveries; "" if

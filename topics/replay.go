@@ -18,6 +18,8 @@ type Replay struct {
 	From  time.Time   `json:"from"`           // inclusive, to the millisecond
 	Until time.Time   `json:"until,omitzero"` // exclusive; zero: until it has caught up
 	State ReplayState `json:"state"`
+	// Reason says why it failed.
+	Reason string `json:"reason,omitempty"`
 	// Publishes whose audience lies behind Asked, and, once Live is set, not
 	// behind that, are those the replay brings.
 	Asked queue.ID `json:"asked"`
@@ -32,7 +34,7 @@ const (
 	ReplayPending   ReplayState = "pending"
 	ReplayRunning   ReplayState = "running"
 	ReplayCompleted ReplayState = "completed"
-	ReplayFailed    ReplayState = "failed" // the endpoint was disabled
+	ReplayFailed    ReplayState = "failed"
 )
 
 // Original is the publish another one repeats.
@@ -68,6 +70,16 @@ func (r *Replay) withholds(p *Publish) bool {
 		return false
 	}
 	return r.Live.IsZero() || !behind(p.Audience, r.Live)
+}
+
+// withheldSince is from when on the archive may have what the subscription gets
+// by this replay alone: that is kept for it, also when the archive was ended.
+// False: the replay withholds nothing that is still to come.
+func (r *Replay) withheldSince() (time.Time, bool) { return r.Asked.Time(), r.Until.IsZero() }
+
+// cutOff tells whether the archive that the replay was asked for was ended.
+func (r *Replay) cutOff(topic *Topic) bool {
+	return topic.ArchiveDays == 0 || topic.ArchivedSince.After(r.Asked.Time())
 }
 
 func behind(a, b queue.ID) bool { return string(a[:]) > string(b[:]) }

@@ -15,7 +15,7 @@ import (
 const (
 	replayPages = 10      // pages in a step
 	replayPage  = 200     // messages of a shard in a page
-	replayBytes = 2 << 20 // of a shard in a page, and one message more
+	replayBytes = 8 << 20 // in a page, and one message more of each shard
 	replayWait  = 100 * time.Millisecond
 )
 
@@ -27,6 +27,7 @@ type replaying struct {
 	owner     Owner
 	sub       Subscription
 	begins    []byte // the first key of the archive that counts
+	cutOff    bool   // the archive was ended
 	places    [][]byte
 	revisions []uint64 // of places
 }
@@ -65,6 +66,10 @@ func (r *replaying) read() error {
 	if begins.Before(r.sub.Replay.From) {
 		begins = r.sub.Replay.From
 	}
+	if since, ok := r.sub.Replay.withheldSince(); ok && since.Before(begins) {
+		begins = since
+	}
+	r.cutOff = r.sub.Replay.cutOff(&topic)
 	r.begins = archiveTime(r.owner, r.sub.Topic, begins)
 	for shard := range r.store.Shards() {
 		rec, err := r.store.Get(shard, replayKey(r.sub.Replay.ID))
@@ -79,10 +84,10 @@ func (r *replaying) read() error {
 // step sends a few pages, and ends the replay if it is through.
 func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 	if r.sub.Disabled != "" {
-		return 0, r.become(ctx, ReplayFailed)
+		return 0, r.become(ctx, ReplayFailed, "the endpoint is disabled")
 	}
 	if r.sub.Replay.State == ReplayPending {
-		if err := r.become(ctx, ReplayRunning); err != nil {
+		if err := r.become(ctx, ReplayRunning, ""); err != nil {
 			return 0, err
 		}
 	}
@@ -93,16 +98,16 @@ func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 			return replayWait, err
 		}
 		if sealed == nil {
-			r.archiving.Lock()
+			open := r.gates.shut(r.owner, r.sub.Topic)
 			sealed = r.seal()
-			r.archiving.Unlock()
+			open()
 		}
 		page, last, err := r.next(sealed, room)
 		if err != nil {
 			return 0, err
 		}
-		if err := r.send(ctx, page); err != nil {
-			return 0, err
+		if all, err := r.send(ctx, page); err != nil || !all {
+			return replayWait, err
 		}
 		if last {
 			return 0, r.finish(ctx, room)
@@ -112,29 +117,31 @@ func (r *replaying) step(ctx context.Context) (wait time.Duration, err error) {
 }
 
 // finish ends the replay if nothing was archived since its last page. Nothing
-// is published to an archive meanwhile, so that nothing falls between the
+// is published to the archive meanwhile, so that nothing falls between the
 // replay and what follows.
 func (r *replaying) finish(ctx context.Context, room int) error {
-	r.archiving.Lock()
-	defer r.archiving.Unlock()
+	defer r.gates.shut(r.owner, r.sub.Topic)()
 	page, last, err := r.next(r.seal(), room)
 	if err != nil || !last {
 		return err
 	}
-	if err := r.send(ctx, page); err != nil {
+	if all, err := r.send(ctx, page); err != nil || !all {
 		return err
 	}
-	return r.become(ctx, ReplayCompleted)
+	if r.cutOff {
+		return r.become(ctx, ReplayFailed, "the archive was ended")
+	}
+	return r.become(ctx, ReplayCompleted, "")
 }
 
 // become notes the replay's state, unless it was taken away or replaced.
-func (r *replaying) become(ctx context.Context, state ReplayState) error {
+func (r *replaying) become(ctx context.Context, state ReplayState, why string) error {
 	key := subscriptionKey(r.owner, r.sub.Topic, r.sub.ID)
 	s, err := changeRecord(ctx, r.Topics, key, func(_ *queue.Batch, s *Subscription) error {
 		if !s.Replay.runs(r.sub.Replay.ID) {
 			return ErrNotFound
 		}
-		s.Replay.State = state
+		s.Replay.State, s.Replay.Reason = state, why
 		if state != ReplayRunning {
 			s.Replay.Live = r.store.NewID(0)
 		}
@@ -147,7 +154,7 @@ func (r *replaying) become(ctx context.Context, state ReplayState) error {
 }
 
 // seal is, for each shard, behind all that was archived in it. Publishes to
-// archives wait while it is asked for: one under way could have an id before
+// the archive wait while it is asked for: one under way could have an id before
 // it, and be seen only later.
 func (r *replaying) seal() []queue.ID {
 	all := make([]queue.ID, r.store.Shards())
@@ -157,22 +164,34 @@ func (r *replaying) seal() []queue.ID {
 	return all
 }
 
-// spare is how many messages the replay may send now: what waits at the
-// endpoint's account already is bounded as for a broadcast.
+// spare is how many messages the replay may send now: what its subscription's
+// replays brought and has not reached its end is bounded as for a broadcast. A
+// retry counts too: all of it is for one endpoint, which takes nothing else then.
 func (r *replaying) spare() (int, error) {
-	if r.sub.Account == localQueue {
-		return replayPage, nil
-	}
-	lanes, err := r.Depth(r.sub.Account)
 	room := r.Ahead
-	for _, st := range lanes {
-		room -= int(st.Ready + st.InFlight)
+	for shard := range r.store.Shards() {
+		n, err := r.store.Counter(shard, replayingKey(r.sub.ID))
+		if err != nil {
+			return 0, err
+		}
+		room -= int(n)
 	}
-	return min(room, replayPage), err
+	return min(room, replayPage), nil
+}
+
+// addReplaying counts the delivery n times if a replay brought it and it has
+// work left.
+func (d *deliveryRecord) addReplaying(b *queue.Batch, n int64) {
+	if d.Replay && !d.State.Final() {
+		b.Add(replayingKey(d.Sub), n)
+	}
 }
 
 // archiveEntry is a record of an archive.
-type archiveEntry struct{ key, value []byte }
+type archiveEntry struct {
+	key, value []byte
+	revision   uint64
+}
 
 // next reads the next page: of every shard what was archived up to the same
 // moment, so that no shard runs ahead. Last tells that it ends where sealed
@@ -216,69 +235,14 @@ func (r *replaying) nextOf(shard int, sealed queue.ID, most int) (found []archiv
 		if bytes.Compare(rec.Key, end) >= 0 {
 			return false
 		}
-		if more = len(found) == most || size >= replayBytes; more {
+		if more = len(found) == most || size >= replayBytes/r.store.Shards(); more {
 			return false
 		}
-		found = append(found, archiveEntry{bytes.Clone(rec.Key), bytes.Clone(rec.Value)})
+		found = append(found, archiveEntry{bytes.Clone(rec.Key), bytes.Clone(rec.Value), rec.Revision})
 		size += len(rec.Value)
 		return true
 	})
 	return found, more, err
-}
-
-// send publishes a page again, to this subscription alone.
-func (r *replaying) send(ctx context.Context, page [][]archiveEntry) error {
-	for shard, entries := range page {
-		if len(entries) == 0 {
-			continue
-		}
-		b := &queue.Batch{}
-		b.Intake()
-		sent, err := r.again(b, shard, entries)
-		if err != nil {
-			return err
-		}
-		key, place := replayKey(r.sub.Replay.ID), entries[len(entries)-1].key
-		b.Expect(key, r.revisions[shard])
-		b.Put(key, place)
-		revision, err := r.store.CommitApplied(ctx, shard, b) // before anything new of its group is sent
-		if err != nil {
-			return err
-		}
-		r.places[shard], r.revisions[shard] = place, revision
-		r.Settled(sent...)
-	}
-	return nil
-}
-
-// again adds the publishes that repeat those the subscription wants. What has
-// passed its deadline is not sent again.
-func (r *replaying) again(b *queue.Batch, shard int, entries []archiveEntry) (sent []queue.ID, err error) {
-	now := r.store.Now().UTC()
-	for _, e := range entries {
-		var a archived
-		if err := json.Unmarshal(e.value, &a); err != nil {
-			return nil, fmt.Errorf("replay %s: %w", PublishName(archiveID(e.key)), err)
-		}
-		wanted, err := r.audience(&a.Content).wanted(&r.sub)
-		if err != nil {
-			return nil, err
-		}
-		if !wanted || !a.ExpiresAt.IsZero() && !a.ExpiresAt.After(now) {
-			continue
-		}
-		p := Publish{
-			ID: r.store.NewID(shard), Owner: r.owner, Topic: r.sub.Topic, Lane: a.Lane, OnUncertain: a.OnUncertain, Phase: Expanded,
-			Template: a.Template, TemplateVersion: a.TemplateVersion, Created: now, ExpiresAt: a.ExpiresAt, Next: 1,
-			Original: &Original{ID: a.ID, Created: a.Created, Asked: r.sub.Replay.Asked.Time()},
-		}
-		put(b, contentKey(p.ID), a.Content)
-		b.Put(openKey(p.ID), []byte{})
-		r.enqueue(b, &p, &a.Content, r.sub)
-		put(b, publishKey(p.ID), p)
-		sent = append(sent, p.ID)
-	}
-	return sent, nil
 }
 
 // forgetReplay removes a replay's places and the entry of its work.

@@ -124,8 +124,7 @@ type Topics struct {
 	listeners listeners
 	restored  atomic.Pointer[restoration]
 	releasing sync.Mutex // a release runs once at a time
-	// archiving is held, for reading, while something is published to an archive.
-	archiving sync.RWMutex
+	gates     gates
 
 	mu     sync.Mutex
 	closed map[queue.ID]struct{} // publishes that may have just completed

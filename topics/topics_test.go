@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,9 @@ type provider struct {
 func (p *provider) CheckEndpoint(e string) (channels.Endpoint, error) {
 	if e == "" || e == "bad" {
 		return channels.Endpoint{}, errors.New("must not be bad")
+	}
+	if strings.HasPrefix(e, "https://") { // its host
+		return channels.Endpoint{Address: e, Group: e}, nil
 	}
 	return channels.Endpoint{Address: e, Group: "g"}, nil
 }
@@ -66,10 +70,17 @@ type bench struct {
 	*topics.Topics
 	log       *journal
 	sms, hook *provider
+	stuck     func() // called by the face of that name
 	stop      func()
 }
 
 func open(t *testing.T, fs vfs.FS) *bench {
+	t.Helper()
+	return openAhead(t, fs, 500)
+}
+
+// openAhead is open with a bound of what a broadcast or a replay has in the queues.
+func openAhead(t *testing.T, fs vfs.FS, ahead int) *bench {
 	t.Helper()
 	store, err := queue.Open("store", queue.Options{FS: fs, Shards: 2})
 	require.NoError(t, err)
@@ -77,8 +88,9 @@ func open(t *testing.T, fs vfs.FS) *bench {
 	b.pool = channels.NewPool(channels.PoolOptions{
 		Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }, Changed: func(s channels.AccountState) { b.AccountChanged(s) },
 	})
-	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: 500, Retention: time.Hour,
+	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: ahead, Retention: time.Hour,
 		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{"paced": pacedPolicy, "logged": loggedPolicy},
+		Faces:            map[string]topics.Face{"stuck": func(*channels.Delivery, topics.Publish, topics.Subscription, map[string]string) { b.stuck() }},
 		Logger:           slog.New(b.log)})
 	require.NoError(t, err)
 	b.pool.SetDesk(b.Topics)

@@ -18,7 +18,8 @@ type Topic struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Created    time.Time         `json:"created"`
 	// ArchiveDays is how long what is published is kept for replays; 0: it is
-	// not. ArchivedSince is when that began.
+	// not, and what was goes, except what replays have yet to bring because they
+	// withheld it. ArchivedSince is when that began.
 	ArchiveDays   int       `json:"archive_days,omitempty"`
 	ArchivedSince time.Time `json:"archived_since,omitzero"`
 	// Deleting: its subscriptions are being removed, then it is.
@@ -240,6 +241,7 @@ type deliveryRecord struct {
 
 	Unapplied []UnappliedEvidence `json:"e,omitempty"`
 	Buried    bool                `json:"dl,omitempty"` // in its subscription's dead-letter queue
+	Replay    bool                `json:"rp,omitempty"` // brought by its subscription's replay
 }
 
 // local tells whether the delivery is for a queue of this gateway.

@@ -1,8 +1,11 @@
 package topics
 
 import (
+	"encoding/json"
+	"errors"
 	"sync"
 
+	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics/filter"
 )
 
@@ -85,4 +88,51 @@ func (a audience) wanted(s *Subscription) (bool, error) {
 	}
 	p, err := a.policies.get(*s.Filter)
 	return err == nil && p.Match(a.message), err
+}
+
+// limits bound one match.
+type limits struct {
+	candidates, matches int
+	whole               bool // a part of the audience is of no use
+}
+
+// matched is what one match found.
+type matched struct {
+	found  []Subscription
+	cursor []byte // where the next begins
+	done   bool   // the audience ended
+}
+
+// match finds subscriptions that want the publish, in order of their keys
+// behind its cursor: by the topic's index, or by walking them until it has
+// looked at so many candidates or found so many matches.
+func (t *Topics) match(p *Publish, c *content, most limits) (m matched, err error) {
+	audience := t.audience(c)
+	if m, ok, err := t.pick(p, audience.message, most); ok || err != nil {
+		return m, err
+	}
+	m = matched{cursor: p.Cursor, done: true}
+	looked := 0
+	var bad error
+	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
+		if looked == most.candidates || len(m.found) == most.matches {
+			m.done = false
+			return false
+		}
+		looked++
+		var s Subscription
+		if bad = json.Unmarshal(r.Value, &s); bad != nil {
+			return false
+		}
+		if string(s.ID[:]) > string(p.Audience[:]) {
+			return false
+		}
+		m.cursor = append(m.cursor[:0:0], r.Key...)
+		var wanted bool
+		if wanted, bad = audience.wanted(&s); wanted {
+			m.found = append(m.found, s)
+		}
+		return bad == nil
+	})
+	return m, errors.Join(err, bad)
 }

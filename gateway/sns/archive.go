@@ -46,10 +46,7 @@ func setArchivePolicy(t *topics.Topic, value string) string {
 
 // retentionDays reads an archive policy; 0 is that of no archive.
 func retentionDays(value string) (days int, why string) {
-	if value == "" {
-		return 0, ""
-	}
-	if !json.Valid([]byte(value)) {
+	if !json.Valid([]byte(value)) { // nor is "" a policy, as it is not for SNS: https://github.com/hashicorp/terraform-provider-aws/issues/38885
 		return 0, unparsable
 	}
 	var policy map[string]json.RawMessage

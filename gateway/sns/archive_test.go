@@ -67,7 +67,7 @@ func TestArchivePolicies(t *testing.T) {
 	topic := b.topic("alerts")
 	require.Empty(t, b.begins(topic))
 	for policy, why := range map[string]string{
-		"{": "Unable to parse JSON", "[]": "JSON is missing required fields", "null": "JSON is missing required fields",
+		"": "Unable to parse JSON", "{": "Unable to parse JSON", "[]": "JSON is missing required fields", "null": "JSON is missing required fields",
 		`{"Days":1}`: "JSON is missing required fields", `{"MessageRetentionPeriod":"0"}`: "MessageRetentionPeriod value is invalid",
 		`{"MessageRetentionPeriod":366}`: "MessageRetentionPeriod value is invalid", `{"MessageRetentionPeriod":{}}`: "MessageRetentionPeriod value is invalid",
 	} {
@@ -219,4 +219,62 @@ func TestFIFOTopicsReplayInOrder(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]int{"0": each, "1": each, "2": each, "3": each}, next)
+}
+
+// A replay of an archive that was ended has nothing to bring: it fails, and its
+// subscription goes on with what is published. The topic can be deleted then.
+func TestAReplayOfAnEndedArchiveFails(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	require.NoError(t, b.archive(topic, `{"MessageRetentionPeriod":"1"}`))
+	b.say(&awssns.PublishInput{TopicArn: &topic, Message: aws.String("old")})
+	arn := b.subscribe(topic, "http", "http://one/", from(b.begins(topic)))
+	require.Equal(t, "Pending", b.attributes(arn)["ReplayStatus"])
+	require.NoError(t, b.archive(topic, "{}"))
+	_, err := b.ConfirmSubscription(t.Context(), &awssns.ConfirmSubscriptionInput{TopicArn: &topic, Token: aws.String(b.tokenOf(arn))})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		return b.attributes(arn)["ReplayStatus"] == "Failed"
+	}, 20*queuetest.Slowdown*time.Second, 5*time.Millisecond)
+	id := b.say(&awssns.PublishInput{TopicArn: &topic, Message: aws.String("new")})
+	for {
+		d := b.sent[topics.Webhook].next(t)
+		if d.Publish.String() == id {
+			break
+		}
+		require.NotContains(t, string(d.Content.Payload), `"old"`)
+	}
+	_, err = b.DeleteTopic(t.Context(), &awssns.DeleteTopicInput{TopicArn: &topic})
+	require.NoError(t, err)
+}
+
+// A replay with an end brings what lies before it, and nothing comes behind,
+// until the policy is taken away.
+func TestAReplayStaysAtItsEnd(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	require.NoError(t, b.archive(topic, `{"MessageRetentionPeriod":"1"}`))
+	say := func(message string) { b.say(&awssns.PublishInput{TopicArn: &topic, Message: &message}) }
+	say("old")
+	end := b.store.Now().Add(2 * time.Millisecond).UTC()
+	require.Eventually(t, func() bool { return b.store.Now().After(end) }, time.Minute, time.Millisecond)
+	say("behind")
+	policy := fmt.Sprintf(`{"PointType":"Timestamp","StartingPoint":%q,"EndingPoint":%q}`, b.begins(topic), end.Format("2006-01-02T15:04:05.000Z"))
+	arn := b.subscribe(topic, "sqs", b.queue("work"), map[string]string{"ReplayPolicy": policy})
+	b.completed(arn)
+	say("new")
+	got := b.envelopes("work")
+	require.Len(t, got, 1)
+	require.Equal(t, "old", got[0]["Message"])
+	require.Equal(t, policy, b.attributes(arn)["ReplayPolicy"])
+
+	_, err := b.SetSubscriptionAttributes(t.Context(), &awssns.SetSubscriptionAttributesInput{SubscriptionArn: &arn, AttributeName: aws.String("ReplayPolicy"), AttributeValue: aws.String("{}")})
+	require.NoError(t, err)
+	say("newer")
+	got = b.envelopes("work")
+	require.Len(t, got, 1)
+	require.Equal(t, "newer", got[0]["Message"])
+	require.NotContains(t, got[0], "Replayed")
 }
