@@ -205,7 +205,7 @@ func (p *Pool) account(name string) (*account, error) {
 	if a := p.find(name); a != nil {
 		return a, nil
 	}
-	return nil, fmt.Errorf("account %q: %w", name, ErrNoAccount)
+	return nil, fmt.Errorf("account %.256q: %w", name, ErrNoAccount)
 }
 
 func (p *Pool) find(name string) *account {

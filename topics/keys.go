@@ -184,8 +184,12 @@ func put(b *queue.Batch, key []byte, v any) {
 }
 
 // get reads a JSON record and its revision; ErrNotFound if there is none.
+// Nothing is there under a name longer than any that is kept.
 func get[T any](s *queue.Store, shard int, key []byte) (T, uint64, error) {
 	var v T
+	if len(key) > queue.MaxKey {
+		return v, 0, ErrNotFound
+	}
 	r, err := s.Get(shard, key)
 	if errors.Is(err, queue.ErrNotFound) {
 		return v, 0, ErrNotFound

@@ -44,13 +44,13 @@ func (t *Topics) Template(o Owner, name string, version int) (templates.Template
 	if version == 0 {
 		latest, _, err := get[int](t.store, queue.Registry, templateLatestKey(o, name))
 		if err != nil {
-			return templates.Template{}, fmt.Errorf("template %q: %w", name, err)
+			return templates.Template{}, fmt.Errorf("template %.256q: %w", name, err)
 		}
 		version = latest
 	}
 	tpl, _, err := get[templates.Template](t.store, queue.Registry, templateKey(o, name, version))
 	if err != nil {
-		return tpl, fmt.Errorf("template %q version %d: %w", name, version, err)
+		return tpl, fmt.Errorf("template %.256q version %d: %w", name, version, err)
 	}
 	return tpl, nil
 }

@@ -64,7 +64,7 @@ func (t *Topics) topic(o Owner, name string) (Topic, uint64, error) {
 	}
 	topic, rev, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
 	if errors.Is(err, ErrNotFound) || topic.Deleting {
-		return Topic{}, rev, fmt.Errorf("topic %q: %w", name, ErrNotFound)
+		return Topic{}, rev, fmt.Errorf("topic %.256q: %w", name, ErrNotFound)
 	}
 	return topic, rev, err
 }
