@@ -169,10 +169,8 @@ func (t *Topics) checkRequest(req *Request) error {
 		return invalid("collapse_id", "must be at most 64 bytes")
 	}
 	for name, a := range req.Attributes {
-		switch base, _, _ := strings.Cut(a.Type, "."); base {
-		case "String", "Number", "Binary":
-		default:
-			return invalid("attributes."+name+".type", "must be String, Number or Binary, with or without a label as in String.Array")
+		if err := checkAttribute(name, a); err != nil {
+			return err
 		}
 	}
 	for protocol := range req.Overrides {
