@@ -45,6 +45,8 @@ type Pool struct {
 	began    time.Time
 	answered atomic.Int64 // when any provider last answered, ns after began; 0 never
 
+	givenBack atomic.Int64 // leases, since the start
+
 	pausing sync.Mutex // held while a pause is recorded or ended
 
 	mu       sync.Mutex
@@ -266,6 +268,9 @@ func (p *Pool) end() {
 // Stop ends the running attempts at once: their contexts are cancelled. It is
 // the hard stop after the end of Run's context; their outcomes are recorded.
 func (p *Pool) Stop() { p.stop() }
+
+// GivenBack is how many leases were given back until now without an attempt.
+func (p *Pool) GivenBack() int64 { return p.givenBack.Load() }
 
 // start begins an account's work, unless the run is over. The pool is locked.
 func (r *run) start(a *account) {

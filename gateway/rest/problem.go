@@ -101,7 +101,7 @@ func (a *api) problem(ctx context.Context, err error) *Problem {
 		a.Logger.Warn("request refused by the store", "request", requestID(ctx), "error", err)
 		return newProblem(ctx, http.StatusUnprocessableEntity, "invalid", "The request is larger than the store takes at once, or a name in it is longer; the log has it under the request id.")
 	case errors.Is(err, queue.ErrDiskFull):
-		return unavailable("disk_full", "The disk is nearly full; nothing was accepted.", 30)
+		return unavailable("disk_full", "The disk is nearly full; nothing was accepted. Who runs the gateway can free space, or lower what must stay free (store.min_free, store.max_used).", 30)
 	case errors.Is(err, queue.ErrStoreFailed), errors.Is(err, queue.ErrClosed):
 		return unavailable("store_failed", "The store takes no writes any more; nothing was acknowledged.", 30)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -131,7 +131,7 @@ func (a *api) foundBad(c huma.Context, _ string, v any) (any, error) {
 	case http.StatusBadRequest:
 		code, detail = "malformed", "The body must be one JSON object."
 	case http.StatusRequestTimeout:
-		code = "timeout"
+		code, detail = "timeout", "The body must be sent within "+a.BodyTimeout.String()+"."
 	case http.StatusRequestEntityTooLarge:
 		code, detail = "too_large", "The body must be at most "+strconv.Itoa(a.MaxMessage)+" bytes."
 	case http.StatusUnsupportedMediaType:
