@@ -47,6 +47,7 @@ import (
 //	n/id32                           topic of a subscription id
 //	d/id32                           subscription that was ended and can be brought back (Deactivated)
 //	m/NAME/version, m/NAME           template version, latest version
+//	md/ACCOUNT/REGION/NAME           deleted template (of the gateway itself)
 //	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
 //	pa/PLATFORM/NAME                 platform application, with its credentials
 //	pe/id32/id32                     platform endpoint, by its application
@@ -161,6 +162,12 @@ func templateKey(o Owner, name string, version int) []byte {
 }
 
 func templateLatestKey(o Owner, name string) []byte { return []byte(o.prefix() + "m/" + name) }
+
+func deletedTemplatePrefix() []byte { return []byte(DefaultOwner.prefix() + "md/") }
+
+func deletedTemplateKey(o Owner, name string) []byte {
+	return append(deletedTemplatePrefix(), o.prefix()+name...)
+}
 
 func suppressionKey(o Owner, s Suppression) []byte {
 	key := o.prefix() + "u/" + s.Protocol + "/" + s.Endpoint
