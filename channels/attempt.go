@@ -121,6 +121,7 @@ func (s *sending) admit(ctx context.Context, e Entry) *attempt {
 // giveBack ends the lease as if it had never been.
 func (s *sending) giveBack(e Entry, at time.Time) {
 	s.charge(-1)
+	s.pool.givenBack.Add(1)
 	b := new(queue.Batch)
 	b.Retry(e.Handle, at, true)
 	if _, err := s.pool.store.Commit(context.Background(), e.Handle.Shard(), b); err != nil && !s.pool.ended(err) {

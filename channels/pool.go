@@ -46,6 +46,8 @@ type Pool struct {
 	began    time.Time
 	answered atomic.Int64 // when any provider last answered, ns after began; 0 never
 
+	givenBack atomic.Int64 // leases, since the start
+
 	pausing sync.Mutex // held while a pause is recorded or ended
 
 	mu       sync.Mutex
@@ -220,7 +222,7 @@ func (p *Pool) account(name string) (*account, error) {
 	if a := p.find(name); a != nil {
 		return a, nil
 	}
-	return nil, fmt.Errorf("account %q: %w", name, ErrNoAccount)
+	return nil, fmt.Errorf("account %.256q: %w", name, ErrNoAccount)
 }
 
 func (p *Pool) find(name string) *account {
@@ -282,6 +284,9 @@ func (p *Pool) end() {
 // Stop ends the running attempts at once: their contexts are cancelled. It is
 // the hard stop after the end of Run's context; their outcomes are recorded.
 func (p *Pool) Stop() { p.stop() }
+
+// GivenBack is how many leases were given back until now without an attempt.
+func (p *Pool) GivenBack() int64 { return p.givenBack.Load() }
 
 // start begins an account's work, unless the run is over. The pool is locked.
 func (r *run) start(a *account) {

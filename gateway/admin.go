@@ -63,7 +63,7 @@ func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
 	default:
 	}
 	if g.store.DiskFull() {
-		checks[1].problem = "the disk is above its watermark; publishes are refused"
+		checks[1].problem = "the disk is above its watermark (store.min_free, store.max_used); publishes are refused"
 	}
 	if g.draining.Load() {
 		checks[2].problem = "draining"

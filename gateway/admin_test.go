@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -149,13 +150,19 @@ func TestAdminOnLoopbackServesThisMachineOnly(t *testing.T) {
 
 func TestAFullDiskIsNotReady(t *testing.T) {
 	t.Parallel()
-	r := start(t, gateway.Options{}, func(c *config.Config) { c.Store.MinFree = 1 << 50 })
+	var log text
+	var folder string
+	r := start(t, gateway.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(c *config.Config) { c.Store.MinFree, folder = 1<<50, c.Data })
 	r.unready(t, "disk: the disk is above its watermark")
 	status, p := call(t, "POST", r.URL()+"/v1/topics", `{"name": "alerts"}`)
 	require.Less(t, status, 300, p)
 	status, p = call(t, "POST", r.URL()+"/v1/publish", `{"topic": "alerts", "message": "x"}`)
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Equal(t, "disk_full", p["code"])
+	require.Contains(t, p["detail"], "store.min_free")
+	require.NotContains(t, p["detail"], folder, "a publisher knows no folders of that machine")
+	require.Contains(t, log.String(), "folder="+folder)
+	require.Contains(t, log.String(), "min_free=1125899906842624")
 	require.EqualValues(t, 1, scrape(t, r.Gateway)["fanfare_disk_full"])
 }
 

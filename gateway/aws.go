@@ -69,7 +69,7 @@ func (g *Gateway) awsHandler(cfg config.Config) http.Handler {
 		keys[k.ID] = k
 	}
 	h := awswire.New(awswire.Options{
-		Services: g.aws, MaxBody: 2 * int64(cfg.Limits.Request), Logger: g.log,
+		Services: g.aws, MaxBody: 2 * int64(cfg.Limits.Request), BodyTimeout: bodyTimeout, Answered: g.metrics.countSNS, Logger: g.log,
 		Verifier: awswire.Verifier{
 			Open: cfg.Keyless() || g.opts.Sandbox != nil, Account: topics.DefaultOwner.Account, Region: cfg.AWS.Region,
 			Secret: func(id string) (secret, account string, ok bool) {

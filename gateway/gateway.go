@@ -229,7 +229,7 @@ func (g *Gateway) setHandler(cfg config.Config) error {
 	mux.Handle(sns.PagePath, sns.Page(g.sns))
 	api := rest.New(rest.Options{
 		Topics: g.topics, Store: g.store, Pool: g.pool, Keys: keys, MaxMessage: int(cfg.Limits.Request),
-		MaxImport: int64(cfg.Limits.Import), Version: g.opts.Version, Logger: g.log, Locked: !cfg.Keyless(),
+		MaxImport: int64(cfg.Limits.Import), BodyTimeout: bodyTimeout, Version: g.opts.Version, Logger: g.log, Locked: !cfg.Keyless(),
 	})
 	mux.Handle("/v1/", api)
 	if g.opts.Sandbox != nil { // at its own address too; here for who knows only the gateway's
@@ -258,6 +258,10 @@ func (g *Gateway) URL() string { return "http://" + g.public.Addr().String() }
 
 // AdminURL is the admin listener's address.
 func (g *Gateway) AdminURL() string { return "http://" + g.admin.Addr().String() }
+
+// bodyTimeout is how long a request's body may take to come in whole, on every
+// API: a client that trickles holds no connection for longer.
+const bodyTimeout = 30 * time.Second
 
 // Run serves until ctx ends, then drains: it stops accepting, finishes what
 // runs within the drain timeout, gives back leases and closes the store. hard
@@ -293,6 +297,7 @@ func (g *Gateway) Run(ctx, hard context.Context) error {
 	case <-g.store.Failed():
 		cause = queue.ErrStoreFailed
 	}
+	began, before := time.Now(), g.pool.GivenBack()
 	g.draining.Store(true)
 	soft, done := context.WithTimeout(hard, g.opts.Config.DrainTimeout)
 	defer done()
@@ -303,7 +308,9 @@ func (g *Gateway) Run(ctx, hard context.Context) error {
 	}
 	err := work.Wait()
 	_ = admin.Close() // metrics were there to the end; nothing runs behind them any more
-	return errors.Join(cause, err, observers.Wait(), g.Close())
+	err = errors.Join(cause, err, observers.Wait(), g.Close())
+	g.log.Info("stopped", "took", time.Since(began).String(), "cut_short", soft.Err() != nil, "given_back", g.pool.GivenBack()-before)
+	return err
 }
 
 func (g *Gateway) serveAPI(w http.ResponseWriter, r *http.Request) { (*g.api.Load()).ServeHTTP(w, r) }

@@ -27,7 +27,7 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	f := promauto.With(r)
-	return &metrics{
+	m := &metrics{
 		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "fanfare_publish_requests_total", Help: "Publish requests by API and HTTP status.",
 		}, []string{"api", "code"}),
@@ -36,6 +36,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"country"}),
 		callbacks: callback.NewMetrics(r),
 	}
+	for _, code := range []int{
+		http.StatusOK, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout,
+		http.StatusRequestEntityTooLarge, http.StatusTooManyRequests, http.StatusInternalServerError,
+	} {
+		m.requests.WithLabelValues("sns", strconv.Itoa(code))
+	}
+	return m
 }
 
 // countRequests counts what an API answers to publishes.
@@ -49,6 +56,14 @@ func (m *metrics) countRequests(api string, next http.Handler) http.Handler {
 		of.WithLabelValues(strconv.Itoa(code))
 	}
 	return promhttp.InstrumentHandlerCounter(of, next)
+}
+
+// countSNS counts the publishes among the calls of the AWS faces. A batch is
+// one request, answered 200 whatever became of its entries.
+func (m *metrics) countSNS(service, action string, status int) {
+	if service == "sns" && (action == "Publish" || action == "PublishBatch") {
+		m.requests.WithLabelValues("sns", strconv.Itoa(status)).Inc()
+	}
 }
 
 func (m *metrics) countSegments(country string, n int) {

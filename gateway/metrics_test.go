@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
@@ -155,6 +158,19 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 	status, _ = call(t, "POST", s.g.URL()+"/v1/publish", `{`)
 	require.Equal(t, http.StatusBadRequest, status)
 
+	// By SNS: a good one, a batch, which is one request, and a bad one.
+	c := snsClient(s.g)
+	topic, err := c.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("nobody")})
+	require.NoError(t, err)
+	_, err = c.Publish(t.Context(), &sns.PublishInput{TopicArn: topic.TopicArn, Message: aws.String("hello")})
+	require.NoError(t, err)
+	_, err = c.PublishBatch(t.Context(), &sns.PublishBatchInput{TopicArn: topic.TopicArn, PublishBatchRequestEntries: []types.PublishBatchRequestEntry{
+		{Id: aws.String("1"), Message: aws.String("hello")}, {Id: aws.String("2"), Message: aws.String("hello")},
+	}})
+	require.NoError(t, err)
+	_, err = c.Publish(t.Context(), &sns.PublishInput{TopicArn: aws.String(*topic.TopicArn + "x"), Message: aws.String("hello")})
+	require.Error(t, err)
+
 	// Two segments to France, and one to the United States.
 	s.send("sms", "+33612345678", `, "subject": "x", "overrides": {"sms": {"message": "`+strings.Repeat("a", 161)+`"}}`, "sent")
 	s.send("sms", "+15005550114", "", "sent")
@@ -174,8 +190,10 @@ func TestMetricsAreWhatHappened(t *testing.T) {
 		`fanfare_publish_requests_total{api="native",code="202"}`: 9,
 		`fanfare_publish_requests_total{api="native",code="400"}`: 1,
 		`fanfare_publish_requests_total{api="native",code="422"}`: 1,
-		`fanfare_publishes_total`:                                 9,
-		`fanfare_publish_bytes_count`:                             9,
+		`fanfare_publish_requests_total{api="sns",code="200"}`:    2,
+		`fanfare_publish_requests_total{api="sns",code="404"}`:    1,
+		`fanfare_publishes_total`:                                 12,
+		`fanfare_publish_bytes_count`:                             12,
 
 		`fanfare_attempts_total{account="webhook/sandbox",channel="webhook",kind="temporary"}`: 1,
 		`fanfare_attempts_total{account="webhook/sandbox",channel="webhook",kind="ok"}`:        1,
@@ -233,6 +251,8 @@ func TestSeriesComeAndGoWithAccounts(t *testing.T) {
 	all := scrape(t, r.Gateway)
 	for _, series := range []string{
 		`fanfare_publish_requests_total{api="native",code="503"}`,
+		`fanfare_publish_requests_total{api="sns",code="200"}`,
+		`fanfare_publish_requests_total{api="sns",code="429"}`,
 		`fanfare_deliveries_total{channel="webhook",outcome="cancelled"}`,
 		`fanfare_dead_lettered_total{channel="application",kind="endpoint_gone"}`,
 		`fanfare_suppressed_total{channel="sms",reason="recipient_guard"}`,

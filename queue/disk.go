@@ -16,6 +16,7 @@ type watermark struct {
 	usage   func() (free, total uint64, err error) // nil: unknown
 	minFree uint64
 	maxUsed float64
+	folder  string
 	clock   *clock
 	log     *slog.Logger
 
@@ -29,7 +30,7 @@ type watermark struct {
 }
 
 func newWatermark(s *Store, o *Options) *watermark {
-	w := &watermark{usage: o.DiskFree, minFree: o.MinFree, maxUsed: o.MaxUsed, clock: &s.clock, log: s.log}
+	w := &watermark{usage: o.DiskFree, minFree: o.MinFree, maxUsed: o.MaxUsed, folder: s.dir, clock: &s.clock, log: s.log}
 	if w.usage == nil && o.FS == vfs.Default {
 		w.usage = func() (free, total uint64, err error) {
 			u, err := o.FS.GetDiskUsage(s.dir)
@@ -75,7 +76,7 @@ func (w *watermark) look() {
 	w.failing, w.free, w.total = false, free, total
 	full := free < w.minFree || float64(total-min(free, total)) > w.maxUsed*float64(total)
 	if full != w.isFull {
-		w.log.Warn("disk watermark", "full", full, "free_bytes", free, "total_bytes", total)
+		w.log.Warn("disk watermark", "full", full, "folder", w.folder, "free_bytes", free, "total_bytes", total, "min_free", w.minFree, "max_used", w.maxUsed)
 	}
 	w.isFull = full
 }

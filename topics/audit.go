@@ -27,7 +27,7 @@ const (
 	bookHeld                 // held records ↔ index of held deliveries
 	bookCauses               // failed records ↔ index of dead letters by cause
 	bookCounts               // counters of causes ↔ that index
-	bookOpen                 // publishes not completed ↔ index of open publishes
+	bookOpen                 // publishes not over ↔ index of open publishes
 	bookWaiting              // counters of waiting retries ↔ queued records that wait for one
 	bookRunning              // publishes with deliveries that are not final ↔ index of open publishes
 	bookReplays              // counters of replays ↔ delivery records they brought that are not final
@@ -140,7 +140,7 @@ func (t *Topics) eachItem(v *queue.View, add func(b book, item []byte, n int64))
 		func() error { return causeItems(v, add) },
 		func() error {
 			return eachJSON(v, 'p', func(key []byte, p *auditedPublish) {
-				if p.Phase != Completed {
+				if !p.Phase.over() {
 					add(bookOpen, key, 1)
 				}
 			})

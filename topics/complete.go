@@ -139,7 +139,7 @@ func (t *Topics) dropContent(ctx context.Context, id queue.ID, rev uint64) error
 func (t *Topics) forgetPublish(ctx context.Context, m queue.Received) error {
 	id := m.ID
 	p, rev, err := get[Publish](t.store, id.Shard(), publishKey(id))
-	if errors.Is(err, ErrNotFound) || (err == nil && (p.Phase != Completed || t.store.Now().Sub(p.CompletedAt) < t.Retention)) {
+	if errors.Is(err, ErrNotFound) || (err == nil && (!p.Phase.over() || t.store.Now().Sub(p.CompletedAt) < t.Retention)) {
 		return t.discard(ctx, m)
 	}
 	if err != nil {

@@ -118,8 +118,10 @@ func TestPauseResumeCancel(t *testing.T) {
 	require.ErrorIs(t, err, topics.ErrState)
 
 	later := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+2"}, Message: "x", SendAt: time.Now().Add(100 * time.Millisecond)})
-	_, err = b.SetControl(t.Context(), owner, later, topics.Stopped)
+	p, err := b.SetControl(t.Context(), owner, later, topics.Stopped)
 	require.NoError(t, err)
-	b.settle(later)
-	require.Zero(t, b.sms.count("+2"))
+	require.Equal(t, topics.CalledOff, p.Phase)
+	st, err := b.Status(owner, later)
+	require.NoError(t, err)
+	require.Equal(t, topics.Ledger{topics.Cancelled: 1}, st.Ledger)
 }

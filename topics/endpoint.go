@@ -75,10 +75,13 @@ func (t *Topics) resolveQueue(o Owner, to Target, field string) (Target, channel
 // this gateway by its name.
 func ShownEndpoint(s Subscription) string {
 	if s.Protocol == SQS && s.Account == localQueue {
-		return s.Endpoint[strings.LastIndexByte(s.Endpoint, '/')+1:]
+		return LocalName(s.Endpoint)
 	}
 	return s.Endpoint
 }
 
 // QueueName is the engine's name of a user's queue.
 func QueueName(o Owner, name string) string { return "sqs/" + o.prefix() + name }
+
+// LocalName is a user's queue as its owner knows it, of the engine's name.
+func LocalName(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }

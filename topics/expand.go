@@ -12,7 +12,7 @@ import (
 
 // Run works in the background until ctx ends: it indexes subscriptions, expands
 // broadcasts, fires scheduled publishes, settles uncertain deliveries, redrives,
-// replays, completes publishes, publishes events, sweeps archives and audits. It
+// replays, completes publishes, publishes events, sweeps archives, removes deleted templates and audits. It
 // returns the first error that is not ctx's.
 func (t *Topics) Run(ctx context.Context) error {
 	if err := t.releaseStranded(ctx); err != nil {
@@ -33,6 +33,7 @@ func (t *Topics) Run(ctx context.Context) error {
 	g.Go(func() error { return t.complete(ctx) })
 	g.Go(func() error { return t.audit(ctx) })
 	g.Go(func() error { return t.sweepArchives(ctx) })
+	g.Go(func() error { return t.sweepTemplates(ctx) })
 	g.Go(func() error { return t.publishNotes(ctx) })
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {

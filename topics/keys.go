@@ -48,6 +48,7 @@ import (
 //	n/id32                           topic of a subscription id
 //	d/id32                           subscription that was ended and can be brought back (Deactivated)
 //	m/NAME/version, m/NAME           template version, latest version
+//	md/ACCOUNT/REGION/NAME           deleted template (of the gateway itself)
 //	u/PROTOCOL/endpoint              suppression, with "\0" and its scope behind it if it has one
 //	pa/PLATFORM/NAME                 platform application, with its credentials
 //	pe/id32/id32                     platform endpoint, by its application
@@ -165,6 +166,12 @@ func templateKey(o Owner, name string, version int) []byte {
 
 func templateLatestKey(o Owner, name string) []byte { return []byte(o.prefix() + "m/" + name) }
 
+func deletedTemplatePrefix() []byte { return []byte(DefaultOwner.prefix() + "md/") }
+
+func deletedTemplateKey(o Owner, name string) []byte {
+	return append(deletedTemplatePrefix(), o.prefix()+name...)
+}
+
 func suppressionKey(o Owner, s Suppression) []byte {
 	key := o.prefix() + "u/" + s.Protocol + "/" + s.Endpoint
 	switch {
@@ -187,8 +194,12 @@ func put(b *queue.Batch, key []byte, v any) {
 }
 
 // get reads a JSON record and its revision; ErrNotFound if there is none.
+// Nothing is there under a name longer than any that is kept.
 func get[T any](s *queue.Store, shard int, key []byte) (T, uint64, error) {
 	var v T
+	if len(key) > queue.MaxKey {
+		return v, 0, ErrNotFound
+	}
 	r, err := s.Get(shard, key)
 	if errors.Is(err, queue.ErrNotFound) {
 		return v, 0, ErrNotFound

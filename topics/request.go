@@ -72,10 +72,8 @@ func (t *Topics) checkRequest(req *Request) error {
 		return invalid("collapse_id", "must be at most 64 bytes")
 	}
 	for _, name := range slices.Sorted(maps.Keys(req.Attributes)) {
-		switch base, _, _ := strings.Cut(req.Attributes[name].Type, "."); base {
-		case "String", "Number", "Binary":
-		default:
-			return invalid("attributes."+name+".type", "must be String, Number or Binary, with or without a label as in String.Array")
+		if err := checkAttribute(name, req.Attributes[name]); err != nil {
+			return err
 		}
 	}
 	for _, protocol := range slices.Sorted(maps.Keys(req.Overrides)) {

@@ -115,7 +115,10 @@ func (t *Topics) setControl(ctx context.Context, o Owner, id queue.ID, c Control
 	if err != nil {
 		return p, err
 	}
-	if p.Phase == Completed || (p.Control == Stopped && c != Stopped) {
+	if p.Phase == CalledOff && c == Stopped {
+		return p, nil
+	}
+	if p.Phase.over() || (p.Control == Stopped && c != Stopped) {
 		return p, fmt.Errorf("%w: the publish is %s", ErrState, endOf(p))
 	}
 	b := &queue.Batch{}
@@ -124,6 +127,11 @@ func (t *Topics) setControl(ctx context.Context, o Owner, id queue.ID, c Control
 	if c == Stopped && !p.Archived.IsZero() { // no replay brings what was called back
 		b.Remove(archiveKey(p.Owner, p.Topic, p.Archived))
 		p.Archived = queue.ID{}
+	}
+	if c == Stopped && p.Phase == Scheduled {
+		if err := t.callOff(b, &p); err != nil {
+			return p, err
+		}
 	}
 	put(b, publishKey(id), p)
 	if _, err := t.store.Commit(ctx, id.Shard(), b); err != nil {

@@ -3,15 +3,14 @@ package topics
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
 // Subscribe makes a subscription. An endpoint that is subscribed already is
-// returned with its first subscription; a disabled one is enabled again.
-// Durable on return.
+// returned with its first subscription; a disabled one is enabled again. One
+// that has other settings than those named is ErrConflict. Durable on return.
 func (t *Topics) Subscribe(ctx context.Context, o Owner, s Subscription) (Subscription, error) {
 	for {
 		made, err := t.subscribe(ctx, o, s)
@@ -90,18 +89,18 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 	if err != nil {
 		return s, err
 	}
-	if len(s.Recipient) > maxRecipient {
-		return s, invalid("recipient", fmt.Sprintf("must be at most %d bytes", maxRecipient))
+	if err := s.check(); err != nil {
+		return s, err
 	}
 	s.Endpoint, s.Group, s.Account = end.Address, end.Group, to.Account
 	unique := endpointKey(w.owner, s.Topic, s.Protocol, s.Account, s.Endpoint)
 	if first, ok := w.added[string(unique)]; ok {
-		return first, nil
+		return first, s.agrees(&first)
 	}
 	id, _, err := get[queue.ID](w.store, queue.Registry, unique)
 	switch {
 	case err == nil:
-		s, err = w.again(s.Topic, id)
+		s, err = w.again(&s, id)
 	case errors.Is(err, ErrNotFound):
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
 		if err = w.startReplay(&w.b, w.owner, &s); err != nil {
@@ -128,24 +127,23 @@ func (w *subscribing) write(unique []byte, s Subscription) {
 }
 
 // again is the subscription an endpoint has; one that was disabled is enabled.
-func (w *subscribing) again(topic string, id queue.ID) (Subscription, error) {
-	key := subscriptionKey(w.owner, topic, id)
+func (w *subscribing) again(asked *Subscription, id queue.ID) (Subscription, error) {
+	key := subscriptionKey(w.owner, asked.Topic, id)
 	first, rev, err := get[Subscription](w.store, queue.Registry, key)
 	if errors.Is(err, ErrNotFound) { // deleted at the same moment
 		return first, queue.ErrConflict
 	}
+	if err == nil {
+		err = asked.agrees(&first)
+	}
 	if err == nil && first.Disabled != "" {
 		w.some = true
 		w.b.Expect(key, rev)
-		first.Disabled = ""
-		first.Created = w.store.Now().UTC() // registered anew: newer than the evidence against it
+		first.enable(w.store.Now())
 		put(&w.b, key, first)
 	}
 	return first, err
 }
-
-// maxRecipient bounds the name of a person, in bytes.
-const maxRecipient = 256
 
 // Subscription looks one up by id.
 func (t *Topics) Subscription(o Owner, id queue.ID) (Subscription, error) {

@@ -22,8 +22,11 @@ type Suppression struct {
 	Created  time.Time     `json:"created"`
 }
 
-// maxReason bounds a reason in bytes.
-const maxReason = 256
+// What bounds a reason, and an endpoint, which is a key of the store, in bytes.
+const (
+	maxReason     = 256
+	maxSuppressed = 2048
+)
 
 // Suppress records a suppression; it holds from the next hand-off on. One that
 // stands already is returned as it is: the first word is the evidence. Durable
@@ -55,6 +58,8 @@ func (t *Topics) checkSuppression(s Suppression) (Suppression, error) {
 		return s, invalid("protocol", "is no protocol")
 	case s.Endpoint == "":
 		return s, invalid("endpoint", "is missing")
+	case len(s.Endpoint) > maxSuppressed:
+		return s, invalid("endpoint", fmt.Sprintf("must be at most %d bytes, not %d", maxSuppressed, len(s.Endpoint)))
 	case s.Topic != "" && s.Lane != "":
 		return s, invalid("lane", "is for what is published to the endpoint itself: give topic or lane, not both")
 	case len(s.Reason) > maxReason:

@@ -17,6 +17,13 @@ type templateCache struct {
 	all map[string]*templates.Compiled
 }
 
+// forget lets go of all: a name may begin anew.
+func (c *templateCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = nil
+}
+
 // PutTemplate checks a template and stores it as its next version. Durable on return.
 func (t *Topics) PutTemplate(ctx context.Context, o Owner, tpl templates.Template) (templates.Template, error) {
 	if _, err := templates.Parse(tpl); err != nil {
@@ -39,18 +46,32 @@ func (t *Topics) PutTemplate(ctx context.Context, o Owner, tpl templates.Templat
 	}
 }
 
-// Template looks a version up; 0 is the latest.
+// Template looks a version up; 0 is the latest. Of a deleted one nothing is found.
 func (t *Topics) Template(o Owner, name string, version int) (templates.Template, error) {
-	if version == 0 {
-		latest, _, err := get[int](t.store, queue.Registry, templateLatestKey(o, name))
-		if err != nil {
-			return templates.Template{}, fmt.Errorf("template %q: %w", name, err)
-		}
-		version = latest
+	latest, _, err := get[int](t.store, queue.Registry, templateLatestKey(o, name))
+	if err != nil {
+		return templates.Template{}, fmt.Errorf("template %.256q: %w", name, err)
 	}
+	deleted, _, err := t.deletedTemplate(o, name)
+	if err != nil {
+		return templates.Template{}, err
+	}
+	switch {
+	case latest <= deleted.Through:
+		return templates.Template{}, fmt.Errorf("template %.256q: %w", name, ErrNotFound)
+	case version == 0:
+		version = latest
+	case version <= deleted.Through:
+		return templates.Template{}, fmt.Errorf("template %.256q version %d: %w", name, version, ErrNotFound)
+	}
+	return t.templateVersion(o, name, version)
+}
+
+// templateVersion reads a version, also of a template that was deleted since.
+func (t *Topics) templateVersion(o Owner, name string, version int) (templates.Template, error) {
 	tpl, _, err := get[templates.Template](t.store, queue.Registry, templateKey(o, name, version))
 	if err != nil {
-		return tpl, fmt.Errorf("template %q version %d: %w", name, version, err)
+		return tpl, fmt.Errorf("template %.256q version %d: %w", name, version, err)
 	}
 	return tpl, nil
 }
@@ -63,7 +84,7 @@ func (t *Topics) compiled(o Owner, name string, version int) (*templates.Compile
 	if c != nil {
 		return c, nil
 	}
-	tpl, err := t.Template(o, name, version)
+	tpl, err := t.templateVersion(o, name, version)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func (t *Topics) topic(o Owner, name string) (Topic, uint64, error) {
 	}
 	topic, rev, err := get[Topic](t.store, queue.Registry, topicKey(o, name))
 	if errors.Is(err, ErrNotFound) || topic.Deleting {
-		return Topic{}, rev, fmt.Errorf("topic %q: %w", name, ErrNotFound)
+		return Topic{}, rev, fmt.Errorf("topic %.256q: %w", name, ErrNotFound)
 	}
 	return topic, rev, err
 }
@@ -78,6 +78,7 @@ func (t *Topics) Topics(o Owner, after string, limit int) ([]Topic, error) {
 	return list[Topic](t, topicKey(o, ""), from, limit)
 }
 
+// list reads records behind after, at most limit; all if that is negative.
 func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
 	out := []T{}
 	var bad error
@@ -89,7 +90,7 @@ func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
 		if topic, ok := any(v).(Topic); !ok || !topic.Deleting {
 			out = append(out, v)
 		}
-		return len(out) < limit
+		return limit < 0 || len(out) < limit
 	})
 	return out, errors.Join(err, bad)
 }

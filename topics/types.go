@@ -157,7 +157,11 @@ const (
 	Expanding Phase = "expanding" // the audience is being walked
 	Expanded  Phase = "expanded"  // the audience is final
 	Completed Phase = "completed" // every delivery is final
+	CalledOff Phase = "cancelled" // cancelled while it was scheduled: nobody got it
 )
+
+// over tells whether the publish's ledger is closed.
+func (p Phase) over() bool { return p == Completed || p == CalledOff }
 
 // Control is what an operator asked of a publish.
 type Control string

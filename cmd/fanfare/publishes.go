@@ -62,7 +62,7 @@ const (
 )
 
 // follow prints the ledger of a publish whenever it changes, until it is
-// completed. Failed deliveries are an error.
+// closed. Failed deliveries are an error.
 func (c *client) follow(ctx context.Context, p *printer, id string) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
@@ -81,7 +81,7 @@ func (c *client) follow(ctx context.Context, p *printer, id string) error {
 				return err
 			}
 		}
-		if now.Phase == "completed" {
+		if !now.CompletedAt.IsZero() {
 			return c.failures(ctx, p, now)
 		}
 		select {
@@ -113,7 +113,7 @@ func ledgerLine(now rest.Publish) string {
 		parts = []string{"no deliveries"}
 	}
 	phase := now.Phase
-	if now.Control != "" {
+	if now.Control != "" && now.Control != phase {
 		phase += ", " + now.Control
 	}
 	return phase + ": " + strings.Join(parts, ", ")

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -62,8 +64,16 @@ func serve(ctx context.Context, stderr io.Writer, load func() (config.Config, er
 	}
 	log := logger(stderr, cfg.Log)
 	o := gateway.Options{Config: cfg, Logger: log, Version: version}
+	started := false
 	if simulated {
-		sb, err := sandbox.Start(sandbox.Options{Dir: filepath.Join(cfg.Data, "sandbox")})
+		dir := filepath.Join(cfg.Data, "sandbox")
+		made := missing(dir)
+		defer func() {
+			if !started {
+				remove(dir, made)
+			}
+		}()
+		sb, err := sandbox.Start(sandbox.Options{Dir: dir})
 		if err != nil {
 			return err
 		}
@@ -75,6 +85,7 @@ func serve(ctx context.Context, stderr io.Writer, load func() (config.Config, er
 	if err != nil {
 		return err
 	}
+	started = true
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -92,6 +103,28 @@ func serve(ctx context.Context, stderr io.Writer, load func() (config.Config, er
 		}
 	}()
 	return g.Run(ctx, hard)
+}
+
+// missing are the folders of a path that are not there, the innermost first.
+func missing(path string) (made []string) {
+	for {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return made
+		}
+		made = append(made, path)
+		path = filepath.Dir(path)
+	}
+}
+
+// remove takes away the folder of a sandbox that a start made which then failed,
+// and those around it that it made and that hold nothing else.
+func remove(dir string, made []string) {
+	if len(made) > 0 {
+		_ = os.RemoveAll(dir) // what is left does no harm
+	}
+	for _, path := range made {
+		_ = os.Remove(path) // it holds something
+	}
 }
 
 // secondSignal is a context that ends with the signal after the one that ended ctx.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,6 +57,29 @@ func TestASecondSignalEndsTheDrain(t *testing.T) {
 	c.await(t, "draining", "")
 	require.NoError(t, c.cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.cmd.Wait(), "it ends now, in order: the attempt is given up")
+}
+
+// TestAStartThatFailsLeavesNothing: the port is another program's.
+func TestAStartThatFailsLeavesNothing(t *testing.T) {
+	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, busy.Close()) })
+	dir := t.TempDir()
+	start := func(data string) {
+		t.Helper()
+		code, _, stderr := command(t, "serve", "--sandbox", "--data", data, "--listen", busy.Addr().String(), "--admin-listen", "127.0.0.1:0")
+		require.Equal(t, exitFailed, code)
+		require.Contains(t, stderr, "address already in use")
+	}
+	start(filepath.Join(dir, "a", "b"))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "data", "sandbox"), 0o700))
+	start(filepath.Join(dir, "data"))
+	require.DirExists(t, filepath.Join(dir, "data", "sandbox"), "it was there before")
 }
 
 // metric is the value of a metric without labels.

@@ -48,6 +48,21 @@ func TestSubscriptions(t *testing.T) {
 	require.Contains(t, g.do("subscriptions", "show", id), "recipient\tada\n")
 	require.Contains(t, g.do("subscriptions", "list", "alerts"), id+"\tsms\t+15005550101\ttwilio/sandbox\tada\t")
 	require.Len(t, g.docs("subscriptions", "list", "alerts"), 2)
+
+	g.do("queues", "create", "dead")
+	filtered := g.docs("subscriptions", "update", id, "--filter", `{"level": [{"numeric": [">", 3]}]}`, "--filter-scope", "MessageBody", "--recipient", "", "--dead-letter-queue", "dead")[0]
+	require.Equal(t, "MessageBody", filtered["filter"].(map[string]any)["scope"])
+	require.Equal(t, "dead", filtered["dead_letter_queue"])
+	require.NotContains(t, filtered, "recipient")
+	require.Equal(t, "on holiday", g.docs("subscriptions", "update", id, "--disable", "on holiday", "--filter", "")[0]["disabled"])
+	enabled := g.docs("subscriptions", "update", id, "--enable")[0]
+	require.NotContains(t, enabled, "disabled")
+	require.NotContains(t, enabled, "filter")
+	made := g.docs("subscriptions", "create", "alerts", "sms:+15005550102", "--filter", `{"severity": ["high"]}`, "--dead-letter-queue", "dead")[0]
+	require.Equal(t, map[string]any{"severity": []any{"high"}}, made["filter"].(map[string]any)["policy"])
+	g.fails(exitUsage, "--filter must be a JSON object", "subscriptions", "update", id, "--filter", "high")
+	g.fails(exitUsage, "enable disable", "subscriptions", "update", id, "--enable", "--disable", "x")
+	g.fails(exitFailed, "fanfare: raw: is only for", "subscriptions", "update", id, "--raw")
 	require.Equal(t, "deleted "+id+"\n", g.do("subscriptions", "delete", id))
 
 	g.fails(exitFailed, "not found", "subscriptions", "show", id)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// answer writes a successful answer.
-func (h *Handler) answer(w http.ResponseWriter, r *Request, s *Service, out any) {
+// answer writes a successful answer; an error is what is to be answered instead.
+func (h *Handler) answer(w http.ResponseWriter, r *Request, s *Service, out any) error {
 	o, planned := out.(output)
 	if !planned && out != nil {
 		o = output{out, shapeOf(reflect.TypeOf(out).Elem())}
@@ -19,18 +19,18 @@ func (h *Handler) answer(w http.ResponseWriter, r *Request, s *Service, out any)
 	if r.Protocol == Query {
 		w.Header().Set("Content-Type", "text/xml")
 		write(w, encodeXML(r, s, o))
-		return
+		return nil
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	if o.value == nil {
-		return
+		return nil
 	}
 	text, err := json.Marshal(o.value)
 	if err != nil {
-		h.fail(w, r, s, err)
-		return
+		return err
 	}
 	write(w, text)
+	return nil
 }
 
 // write sends a body whose length is known, so that it needs no chunks.
@@ -39,8 +39,8 @@ func write(w http.ResponseWriter, body []byte) {
 	_, _ = w.Write(body) // the client went away: nobody to tell
 }
 
-// fail writes an error.
-func (h *Handler) fail(w http.ResponseWriter, r *Request, s *Service, err error) {
+// fail writes an error and tells with which status.
+func (h *Handler) fail(w http.ResponseWriter, r *Request, s *Service, err error) int {
 	var e *Error
 	if !errors.As(err, &e) {
 		h.Logger.Error("AWS request failed", "service", s.Name, "action", r.Action, "request", r.ID, "error", err)
@@ -54,10 +54,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *Request, s *Service, err error)
 		w.Header().Set("Content-Type", "text/xml")
 		w.WriteHeader(e.Status)
 		_, _ = w.Write(e.xml(r, s)) // as above
-		return
+		return e.Status
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amzn-Query-Error", e.Code+";"+e.fault())
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(e.json(s)) // as above
+	return e.Status
 }

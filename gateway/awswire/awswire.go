@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"time"
 )
 
 // Protocol is how a request came, and how its answer goes.
@@ -106,7 +107,11 @@ type Options struct {
 	// MaxBody is the most bytes of a request's body; default 4 MiB, for a form
 	// takes up to three bytes for one.
 	MaxBody int64
-	Logger  *slog.Logger
+	// BodyTimeout is how long a body may take to come in whole; default 30 s.
+	BodyTimeout time.Duration
+	// Answered is told what calls were answered with; nil: nobody is.
+	Answered func(service, action string, status int)
+	Logger   *slog.Logger
 }
 
 // Handler serves the actions of services.
@@ -116,6 +121,9 @@ type Handler struct{ Options }
 func New(o Options) *Handler {
 	if o.MaxBody == 0 {
 		o.MaxBody = 4 << 20
+	}
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -127,11 +135,16 @@ func New(o Options) *Handler {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r := newRequest(hr)
 	s, out, err := h.serve(w, hr, r)
-	if err != nil {
-		h.fail(w, r, s, err)
-		return
+	status := http.StatusOK
+	if err == nil {
+		err = h.answer(w, r, s, out)
 	}
-	h.answer(w, r, s, out)
+	if err != nil {
+		status = h.fail(w, r, s, err)
+	}
+	if h.Answered != nil {
+		h.Answered(s.Name, r.Action, status)
+	}
 }
 
 // Refuse answers a request with an error, without running or reading it.
@@ -144,7 +157,7 @@ func (h *Handler) Refuse(w http.ResponseWriter, hr *http.Request, err *Error) {
 // serve runs a request's action. It says in which service's manner to answer.
 func (h *Handler) serve(w http.ResponseWriter, hr *http.Request, r *Request) (*Service, any, error) {
 	var signed error
-	err := r.read(w, hr, h.MaxBody)
+	err := r.read(w, hr, &h.Options)
 	r.Identity, signed = h.Verifier.Verify(hr, r.body)
 	s, action, unknown := h.find(r)
 	if err == nil && !s.open(r) {

@@ -10,7 +10,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+	"time"
 )
 
 const formType = "application/x-www-form-urlencoded"
@@ -55,9 +57,9 @@ func newRequest(hr *http.Request) *Request {
 }
 
 // read takes the request apart.
-func (r *Request) read(w http.ResponseWriter, hr *http.Request, most int64) error {
+func (r *Request) read(w http.ResponseWriter, hr *http.Request, o *Options) error {
 	var err error
-	if r.body, err = readBody(w, hr, most); err != nil {
+	if r.body, err = readBody(w, hr, o.MaxBody, o.BodyTimeout); err != nil {
 		return err
 	}
 	if r.Protocol == JSON {
@@ -100,7 +102,8 @@ func (r *Request) checkJSON(hr *http.Request) error {
 	return nil
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+// readBody reads a body that comes in whole within a time.
+func readBody(w http.ResponseWriter, r *http.Request, most int64, within time.Duration) ([]byte, error) {
 	tooLarge := &Error{
 		Code: "RequestEntityTooLarge", JSONCode: coral + "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge,
 		Message: fmt.Sprintf("The request body must be at most %d bytes.", most),
@@ -113,11 +116,22 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom wants that much room left at the end
 	}
+	conn := http.NewResponseController(w)
+	if r.ContentLength != 0 {
+		_ = conn.SetReadDeadline(time.Now().Add(within)) // a writer that knows no deadlines is no connection
+	}
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, most))
 	var bounded *http.MaxBytesError
 	switch {
 	case err == nil:
+		_ = conn.SetReadDeadline(time.Time{}) // or it would end a call that waits for a message
 		return body.Bytes(), nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, &Error{
+			Code: "RequestTimeout", JSONCode: coral + "RequestTimeoutException", Status: http.StatusRequestTimeout,
+			Message: fmt.Sprintf("The request body must be sent within %v.", within),
+		}
 	case errors.As(err, &bounded):
 		return nil, tooLarge
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -2,8 +2,10 @@ package rest
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"runtime/debug"
+	"time"
 )
 
 // routed answers what no route takes with a problem, where http.ServeMux
@@ -61,8 +63,27 @@ func (a *api) recovered(next http.Handler) http.Handler {
 			}
 			writeProblem(w, r, http.StatusInternalServerError, "internal", internalDetail)
 		}()
+		if r.ContentLength != 0 {
+			r.Body = &awaited{r.Body, http.NewResponseController(w)}
+		}
 		next.ServeHTTP(t, r)
 	})
+}
+
+// awaited is a body with a deadline. Once it is read the deadline is over: it
+// would end a request that waits for a message as if its client had gone.
+type awaited struct {
+	io.ReadCloser
+	conn *http.ResponseController
+}
+
+// Read is io.Reader.
+func (b *awaited) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF { //nolint:errorlint // a reader gives it as it is
+		_ = b.conn.SetReadDeadline(time.Time{}) // a writer that knows no deadlines has none
+	}
+	return n, err
 }
 
 // begun knows whether an answer has begun.

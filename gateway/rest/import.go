@@ -60,7 +60,7 @@ func (a *api) importSubscriptions(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 has it anyway
 	w.Header().Set("Content-Type", ndjson)
-	i := &importing{api: a, topic: topic, out: json.NewEncoder(w)}
+	i := &importing{api: a, owner: ownerOf(ctx), topic: topic, out: json.NewEncoder(w)}
 	body := http.MaxBytesReader(w, r.Body, a.MaxImport)
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, importLine)
@@ -104,6 +104,7 @@ func (a *api) importable(r *http.Request, topic string) error {
 // importing is one import under way.
 type importing struct {
 	*api
+	owner          topics.Owner
 	topic          string
 	out            *json.Encoder
 	lines, refused int
@@ -120,7 +121,7 @@ func (i *importing) subscribe(ctx context.Context, chunk [][]byte) error {
 			good, from = append(good, s), append(from, n)
 		}
 	}
-	made, errs, err := i.Topics.SubscribeAll(ctx, ownerOf(ctx), i.topic, good)
+	made, errs, err := i.Topics.SubscribeAll(ctx, i.owner, i.topic, good)
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (i *importing) parse(line []byte, answer *ImportLine) (s topics.Subscriptio
 		*answer = ImportLine{Field: field, Error: reason}
 		return s, false
 	}
-	s, err := in.subscription(i.topic)
+	s, err := i.subscription(i.owner, i.topic, in)
 	if err != nil {
 		*answer, _ = refusedLine(err)
 		return s, false

@@ -53,6 +53,44 @@ func TestSuppressions(t *testing.T) {
 	b.refused(422, "invalid", "lane", "POST /v1/suppressions", `{"protocol":"sms","endpoint":"+3","lane":"bulk","topic":"news"}`)
 }
 
+func TestTemplatesAreListedAndDeleted(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	for _, name := range []string{"hello", "hello", "a", "hello-you", "hello.all"} {
+		b.do(200, "PUT /v1/templates/"+name, `{"text":"hello {{.name}}"}`)
+	}
+	var all []object
+	for next := ""; ; {
+		page := b.do(200, "GET /v1/templates?limit=2"+next, "")
+		all = append(all, list(page, "templates")...)
+		if page["next"] == nil {
+			break
+		}
+		next = "&cursor=" + page["next"].(string)
+	}
+	require.Equal(t, []object{
+		{"name": "a", "version": 1.0}, {"name": "hello", "version": 2.0}, {"name": "hello-you", "version": 1.0}, {"name": "hello.all", "version": 1.0},
+	}, all)
+
+	const publish = `{"to":{"protocol":"sms","endpoint":"+1"},"template":"hello","data":{"name":"Ana"}`
+	queued := b.do(202, "POST /v1/publish", publish+`}`)
+	b.do(204, "DELETE /v1/templates/hello", "")
+	b.refused(404, "not_found", "", "DELETE /v1/templates/hello", "")
+	b.refused(404, "not_found", "", "DELETE /v1/templates/none", "")
+	b.refused(404, "not_found", "", "GET /v1/templates/hello", "")
+	b.refused(404, "not_found", "", "GET /v1/templates/hello?version=1", "")
+	b.refused(422, "invalid", "template", "POST /v1/publish", publish+`}`)
+	b.refused(422, "invalid", "template", "POST /v1/publish", publish+`,"template_version":2}`)
+	require.Len(t, list(b.do(200, "GET /v1/templates", ""), "templates"), 3)
+	b.work()
+	b.await("GET /v1/publishes/"+queued["id"].(string), func(p object) bool { return p["ledger"].(object)["sent"] == 1.0 })
+
+	require.Equal(t, 3.0, b.do(200, "PUT /v1/templates/hello", `{"text":"good day {{.name}}"}`)["version"])
+	require.Equal(t, "good day {{.name}}", b.do(200, "GET /v1/templates/hello", "")["text"])
+	b.refused(404, "not_found", "", "GET /v1/templates/hello?version=2", "")
+	require.Len(t, list(b.do(200, "GET /v1/templates", ""), "templates"), 4)
+}
+
 func TestTemplates(t *testing.T) {
 	t.Parallel()
 	b := open(t, nil)

@@ -87,16 +87,21 @@ func (a *api) problem(ctx context.Context, err error) *Problem {
 		return p
 	case errors.Is(err, topics.ErrIdempotencyMismatch):
 		return newProblem(ctx, http.StatusUnprocessableEntity, "idempotency_mismatch", "This Idempotency-Key was used with another payload; use a new key.")
-	case errors.Is(err, topics.ErrNotFound), errors.Is(err, queue.ErrNotFound), errors.Is(err, channels.ErrNoAccount):
+	case errors.Is(err, queue.ErrNotFound): // in the engine's words, as the two below
+		return newProblem(ctx, http.StatusNotFound, "not_found", "There is nothing of this name or id.")
+	case errors.Is(err, topics.ErrNotFound), errors.Is(err, channels.ErrNoAccount):
 		return newProblem(ctx, http.StatusNotFound, "not_found", err.Error())
 	case errors.Is(err, topics.ErrState):
 		return newProblem(ctx, http.StatusConflict, "state", err.Error())
-	case errors.Is(err, topics.ErrConflict), errors.Is(err, queue.ErrConflict):
+	case errors.Is(err, topics.ErrConflict):
 		return newProblem(ctx, http.StatusConflict, "conflict", err.Error())
+	case errors.Is(err, queue.ErrConflict):
+		return newProblem(ctx, http.StatusConflict, "conflict", "It was changed at the same moment; send the request again.")
 	case errors.Is(err, queue.ErrInvalid):
-		return newProblem(ctx, http.StatusUnprocessableEntity, "invalid", err.Error())
+		a.Logger.Warn("request refused by the store", "request", requestID(ctx), "error", err)
+		return newProblem(ctx, http.StatusUnprocessableEntity, "invalid", "The request is larger than the store takes at once, or a name in it is longer; the log has it under the request id.")
 	case errors.Is(err, queue.ErrDiskFull):
-		return unavailable("disk_full", "The disk is nearly full; nothing was accepted.", 30)
+		return unavailable("disk_full", "The disk is nearly full; nothing was accepted. Who runs the gateway can free space, or lower what must stay free (store.min_free, store.max_used).", 30)
 	case errors.Is(err, queue.ErrStoreFailed), errors.Is(err, queue.ErrClosed):
 		return unavailable("store_failed", "The store takes no writes any more; nothing was acknowledged.", 30)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -126,7 +131,7 @@ func (a *api) foundBad(c huma.Context, _ string, v any) (any, error) {
 	case http.StatusBadRequest:
 		code, detail = "malformed", "The body must be one JSON object."
 	case http.StatusRequestTimeout:
-		code = "timeout"
+		code, detail = "timeout", "The body must be sent within "+a.BodyTimeout.String()+"."
 	case http.StatusRequestEntityTooLarge:
 		code, detail = "too_large", "The body must be at most "+strconv.Itoa(a.MaxMessage)+" bytes."
 	case http.StatusUnsupportedMediaType:

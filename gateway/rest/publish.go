@@ -57,7 +57,7 @@ type Publish struct {
 	ID              string           `json:"id"`
 	Topic           string           `json:"topic,omitempty"`
 	Lane            string           `json:"lane"`
-	Phase           string           `json:"phase" doc:"scheduled, expanding, expanded (the audience is final) or completed"`
+	Phase           string           `json:"phase" doc:"scheduled, expanding, expanded (the audience is final), completed, or cancelled (while it was scheduled: nobody got it)"`
 	Control         string           `json:"control,omitempty" doc:"paused or cancelled"`
 	Template        string           `json:"template,omitempty"`
 	TemplateVersion int              `json:"template_version,omitempty"`
@@ -151,7 +151,7 @@ func (a *api) registerPublishes() {
 	operation(a, "read", "GET /v1/publishes", "Publishes, newest first; a page may be short, also an empty one, and have a next", func(ctx context.Context, in *struct {
 		Page
 		Topic string `query:"topic" doc:"only of this topic; status events are listed only with theirs"`
-		Phase string `query:"phase" enum:"scheduled,expanding,expanded,completed"`
+		Phase string `query:"phase" enum:"scheduled,expanding,expanded,completed,cancelled"`
 	}) (*publishList, error) {
 		before, err := in.behind("pub_")
 		if err != nil {

@@ -102,6 +102,8 @@ func settings(ctx context.Context, q QueueRequest) (queue.Settings, error) {
 	switch {
 	case q.Name == "" || len(q.Name) > 80 || strings.Trim(q.Name, nameLetters) != "":
 		return set, invalid("name", "must be 1 to 80 letters, digits, hyphens, underscores or dots")
+	case len(q.DeadLetter) > 80 || strings.Trim(q.DeadLetter, nameLetters) != "":
+		return set, invalid("dead_letter", "must be the name of a queue")
 	case q.DeadLetter == q.Name:
 		return set, invalid("dead_letter", "must be another queue")
 	case (q.DeadLetter == "") != (q.MaxReceives == 0):
@@ -149,7 +151,7 @@ func (a *api) showQueue(ctx context.Context, q queue.Queue) (*queueOut, error) {
 func queueError(name string, err error) error {
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		return fmt.Errorf("queue %q: %w", name, topics.ErrNotFound)
+		return fmt.Errorf("queue %.80q: %w", name, topics.ErrNotFound)
 	case errors.Is(err, queue.ErrQueueExists):
 		return fmt.Errorf("%w: queue %q exists with other settings", topics.ErrConflict, name)
 	case errors.Is(err, queue.ErrInvalidHandle):

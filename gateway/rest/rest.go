@@ -39,8 +39,11 @@ type Options struct {
 	Locked     bool  // without Keys, nobody is served
 	MaxMessage int   // most bytes of a request's body; default 2 MiB
 	MaxImport  int64 // most bytes of an import; default 1 GiB
-	Version    string
-	Logger     *slog.Logger // default discards
+	// BodyTimeout is how long a body may take to come in whole, but for an
+	// import's; default 30 s.
+	BodyTimeout time.Duration
+	Version     string
+	Logger      *slog.Logger // default discards
 }
 
 type api struct {
@@ -63,6 +66,9 @@ func New(o Options) http.Handler {
 	}
 	if o.MaxImport == 0 {
 		o.MaxImport = 1 << 30
+	}
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = 30 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -125,8 +131,9 @@ func (a *api) describe(scope, route, summary string) huma.Operation {
 	return huma.Operation{
 		OperationID: strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(strings.TrimPrefix(path, "/v1")),
 		Method:      method, Path: path, Summary: summary, Description: "Scope: " + scope,
-		Security:     []map[string][]string{{"key": {scope}}},
-		MaxBodyBytes: int64(a.MaxMessage) + 1, // huma refuses what reaches it
+		Security:        []map[string][]string{{"key": {scope}}},
+		MaxBodyBytes:    int64(a.MaxMessage) + 1, // huma refuses what reaches it
+		BodyReadTimeout: a.BodyTimeout,
 		Responses: map[string]*huma.Response{"default": {
 			Description: "What was wrong and what would be right",
 			Content:     map[string]*huma.MediaType{problemType: {Schema: problem}},

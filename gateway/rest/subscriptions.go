@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -18,9 +19,12 @@ type SubscriptionRequest struct {
 	Endpoint  string       `json:"endpoint" doc:"phone number (E.164), device token, address, URL, queue name or URL, function"`
 	Account   string       `json:"account,omitempty" doc:"PROVIDER/NAME; default the first account of the protocol"`
 	Recipient string       `json:"recipient,omitempty" doc:"the person"`
-	Raw       bool         `json:"raw,omitempty" doc:"machines get the message itself, without the envelope"`
+	Filter    *Filter      `json:"filter,omitempty" doc:"which publishes it gets; default all"`
+	Raw       bool         `json:"raw,omitempty" doc:"a machine gets the message itself, without the envelope"`
 	Secret    string       `json:"secret,omitempty" doc:"signing key of a webhook (Standard Webhooks, whsec_…); made when missing"`
 	Retry     *RetryPolicy `json:"retry,omitempty"`
+	// DeadLetterQueue is a queue of this gateway.
+	DeadLetterQueue string `json:"dead_letter_queue,omitempty" doc:"name of the queue that gets what fails for good"`
 }
 
 // Subscription is a subscription as it is shown.
@@ -31,17 +35,22 @@ type Subscription struct {
 	Endpoint      string       `json:"endpoint"`
 	Account       string       `json:"account,omitempty"`
 	Recipient     string       `json:"recipient,omitempty"`
+	Filter        *Filter      `json:"filter,omitempty"`
 	Raw           bool         `json:"raw,omitempty"`
-	Secret        string       `json:"secret,omitempty" doc:"only in the answer to its creation"`
+	Secret        string       `json:"secret,omitempty" doc:"only in the answer to its creation or change"`
 	Retry         *RetryPolicy `json:"retry,omitempty"`
 	Replay        *Replay      `json:"replay,omitempty"`
-	Created       time.Time    `json:"created"`
+	Created       time.Time    `json:"created" doc:"when it was made, or enabled again"`
+	Pending       bool         `json:"pending,omitempty" doc:"its owner has not confirmed it: it gets nothing yet"`
 	Disabled      string       `json:"disabled,omitempty" doc:"why it gets nothing any more"`
 	DisabledSince time.Time    `json:"disabled_since,omitzero"`
+
+	DeadLetterQueue string `json:"dead_letter_queue,omitempty"`
 }
 
 func showSubscription(s topics.Subscription) Subscription {
 	return Subscription{
+		Filter: showFilter(s.Filter), Pending: s.Pending, DeadLetterQueue: topics.LocalName(s.DeadLetterQueue),
 		ID: topics.SubscriptionName(s.ID), Topic: s.Topic, Protocol: s.Protocol, Endpoint: topics.ShownEndpoint(s), Account: s.Account,
 		Recipient: s.Recipient, Raw: s.Raw, Retry: showRetry(s.Retry), Replay: showReplay(s.Replay), Created: s.Created, Disabled: s.Disabled, DisabledSince: s.DisabledSince,
 	}
@@ -63,7 +72,7 @@ func (a *api) registerSubscriptions() {
 		}
 	}
 	operation(a, "manage", "POST /v1/topics/{topic}/subscriptions", "Subscribe an endpoint", func(ctx context.Context, in *subscriptionIn) (*subscriptionOut, error) {
-		asked, err := in.Body.subscription(in.Topic)
+		asked, err := a.subscription(ownerOf(ctx), in.Topic, in.Body)
 		if err != nil {
 			return nil, err
 		}
@@ -114,10 +123,11 @@ func (a *api) registerSubscriptions() {
 		}
 		return nil, a.Topics.Unsubscribe(ctx, ownerOf(ctx), id)
 	})
+	a.registerSubscriptionChange()
 }
 
 // subscription is what is asked for, with a secret where one is needed.
-func (r SubscriptionRequest) subscription(topic string) (topics.Subscription, error) {
+func (a *api) subscription(o topics.Owner, topic string, r SubscriptionRequest) (topics.Subscription, error) {
 	s := topics.Subscription{
 		Topic: topic, Protocol: r.Protocol, Endpoint: r.Endpoint, Account: r.Account, Recipient: r.Recipient, Raw: r.Raw,
 	}
@@ -125,17 +135,39 @@ func (r SubscriptionRequest) subscription(topic string) (topics.Subscription, er
 	if s.Retry, err = r.Retry.policy(); err != nil {
 		return s, err
 	}
-	signed := r.Protocol == topics.HTTP || r.Protocol == topics.HTTPS
-	switch {
-	case !signed && r.Secret != "":
-		return s, invalid("secret", "is only for http and https")
-	case signed && r.Secret == "":
-		s.Secrets = []string{newSecret()}
-	case signed:
-		s.Secrets = []string{r.Secret}
-		err = checkSecret(r.Secret)
+	if s.Filter, err = r.Filter.filter(); err != nil {
+		return s, err
 	}
-	return s, err
+	if s.DeadLetterQueue, err = a.deadLetterQueue(o, r.DeadLetterQueue); err != nil {
+		return s, err
+	}
+	if s.Secrets, err = secretsOf(r.Protocol, r.Secret); err != nil {
+		return s, err
+	}
+	return s, checkRaw(&s)
+}
+
+// checkRaw refuses raw where there is no envelope to leave away.
+func checkRaw(s *topics.Subscription) error {
+	if people := []string{topics.SMS, topics.Email, topics.Application}; s.Raw && slices.Contains(people, s.Protocol) {
+		return invalid("raw", "is only for http, https, sqs and lambda")
+	}
+	return nil
+}
+
+// deadLetterQueue is the engine's name of the queue; "" of "".
+func (a *api) deadLetterQueue(o topics.Owner, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	q, err := a.Store.Queue(topics.QueueName(o, name))
+	switch {
+	case errors.Is(err, queue.ErrNotFound):
+		return "", invalid("dead_letter_queue", "must be the name of a queue of this gateway")
+	case err == nil && q.Settings.FIFO:
+		return "", invalid("dead_letter_queue", "must not be FIFO")
+	}
+	return q.Name, err
 }
 
 // sameSecret tells that a subscription has the secret asked for or made now,
@@ -147,6 +179,21 @@ func sameSecret(made, asked topics.Subscription) bool {
 // secretPrefix begins a symmetric key of Standard Webhooks
 // (https://github.com/standard-webhooks/standard-webhooks, spec 1.0.0).
 const secretPrefix = "whsec_"
+
+// secretsOf are the secrets of a new subscription: the one asked for, or one
+// that is made where it is needed.
+func secretsOf(protocol, asked string) ([]string, error) {
+	signed := protocol == topics.HTTP || protocol == topics.HTTPS
+	switch {
+	case !signed && asked != "":
+		return nil, invalid("secret", "is only for http and https")
+	case !signed:
+		return nil, nil
+	case asked == "":
+		return []string{newSecret()}, nil
+	}
+	return []string{asked}, checkSecret(asked)
+}
 
 func newSecret() string {
 	var key [24]byte

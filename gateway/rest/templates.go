@@ -6,10 +6,17 @@ import (
 	"strings"
 
 	"github.com/fanfare-gateway/fanfare/templates"
+	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 func (a *api) registerTemplates() {
 	type templateOut struct{ Body templates.Template }
+	type templateList struct {
+		Body struct {
+			Templates []topics.TemplateName `json:"templates" doc:"each with its latest version"`
+			Next      string                `json:"next,omitempty" doc:"cursor of the next page; missing on the last"`
+		}
+	}
 	type templateIn struct {
 		Name string `path:"name"`
 		Body struct {
@@ -32,6 +39,20 @@ func (a *api) registerTemplates() {
 		b := in.Body
 		t, err := a.Topics.PutTemplate(ctx, ownerOf(ctx), templates.Template{Name: in.Name, Subject: b.Subject, Text: b.Text, HTML: b.HTML, Channels: b.Channels})
 		return &templateOut{t}, err
+	})
+	operation(a, "read", "GET /v1/templates", "List templates", func(ctx context.Context, in *struct{ Page }) (*templateList, error) {
+		all, err := a.Topics.Templates(ownerOf(ctx), in.Cursor, in.Limit)
+		out := &templateList{}
+		out.Body.Templates = all
+		if len(all) == in.Limit {
+			out.Body.Next = all[len(all)-1].Name
+		}
+		return out, err
+	})
+	operation(a, "manage", "DELETE /v1/templates/{name}", "Delete a template with its versions; what was published with it still goes out", func(ctx context.Context, in *struct {
+		Name string `path:"name"`
+	}) (*struct{}, error) {
+		return nil, a.Topics.DeleteTemplate(ctx, ownerOf(ctx), in.Name)
 	})
 	operation(a, "read", "GET /v1/templates/{name}", "Look a template up", func(ctx context.Context, in *struct {
 		Name    string `path:"name"`

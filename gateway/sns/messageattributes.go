@@ -76,6 +76,8 @@ func (a *attribute) check(name string, position int) error {
 func checkAttributeName(name string) error {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 	switch {
+	case name == "":
+		return badValue("The request must contain non-empty message attribute name.")
 	case len(name) > 256:
 		return badValue("Length of message attribute name must be less than 256 bytes.")
 	case strings.HasPrefix(name, "."):

@@ -67,7 +67,7 @@ func (s *service) send(ctx context.Context, req topics.Request) (*publishOut, er
 	p, _, err := s.Topics.Publish(ctx, req)
 	switch {
 	case errors.Is(err, queue.ErrDiskFull):
-		return nil, fault("Throttled", http.StatusTooManyRequests, "The gateway's disk is nearly full.")
+		return nil, fault("Throttled", http.StatusTooManyRequests, "The gateway's disk is nearly full: who runs it can free space, or lower what must stay free (store.min_free, store.max_used).")
 	case err != nil && req.To != nil && req.To.Protocol == topics.SMS:
 		return nil, wordFor(err, "PhoneNumber")
 	case err != nil:

@@ -76,6 +76,7 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 	case err != nil:
 		return nil, wordFor(err, "Endpoint")
 	}
+	s.keepUp(o, &made)
 	if !sameAttributes(&made, in.Attributes) {
 		return nil, invalid("Attributes Reason: Subscription already exists with different attributes")
 	}

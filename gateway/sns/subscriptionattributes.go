@@ -115,6 +115,35 @@ func applyAttributes(sub *topics.Subscription, topic *topics.Topic) *problem {
 	return nil
 }
 
+// keepUp brings the kept texts up to what the native API made of the
+// subscription, or changed.
+func (n names) keepUp(o topics.Owner, sub *topics.Subscription) {
+	if sub.Attributes == nil {
+		sub.Attributes = map[string]string{}
+	}
+	keep := func(name, value string) {
+		if sub.Attributes[name] = value; value == "" {
+			delete(sub.Attributes, name)
+		}
+	}
+	if sub.Raw != (sub.Attributes[rawDelivery] == "true") {
+		keep(rawDelivery, strconv.FormatBool(sub.Raw))
+	}
+	if f := sub.Filter; f == nil {
+		keep(filterPolicy, "")
+	} else {
+		keep(filterPolicy, f.Policy)
+		keep(filterScope, string(f.Scope))
+	}
+	queue := topics.LocalName(sub.DeadLetterQueue)
+	switch {
+	case queue == "":
+		keep(redrive, "")
+	case !strings.Contains(sub.Attributes[redrive], ":"+queue+`"`):
+		keep(redrive, string(encoded(map[string]string{"deadLetterTargetArn": "arn:aws:sqs:" + n.region(o) + ":" + o.Account + ":" + queue})))
+	}
+}
+
 func scopeOf(sub *topics.Subscription) topics.FilterScope {
 	if scope := sub.Attributes[filterScope]; scope != "" {
 		return topics.FilterScope(scope)
@@ -142,9 +171,7 @@ func (s *service) setSubscriptionAttributes(ctx context.Context, r *awswire.Requ
 		return nil, wordFor(err, "SubscriptionArn")
 	}
 	_, err = s.Topics.ChangeSubscription(ctx, o, sub.ID, func(sub *topics.Subscription) error {
-		if sub.Attributes == nil {
-			sub.Attributes = map[string]string{}
-		}
+		s.keepUp(o, sub)
 		why := s.setSubscriptionAttribute(o, sub, in.AttributeName, in.AttributeValue)
 		if why == nil {
 			why = applyAttributes(sub, &topic)
@@ -165,6 +192,7 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 	if err != nil {
 		return nil, err
 	}
+	s.keepUp(o, &sub)
 	all := map[string]string{
 		"SubscriptionArn": s.subscriptionARN(o, sub.Topic, sub.ID), "TopicArn": s.topicARN(o, sub.Topic), "Owner": o.Account,
 		"Protocol": protocolOf(&sub), "Endpoint": s.endpointOf(&sub), "PendingConfirmation": strconv.FormatBool(sub.Pending),

@@ -92,7 +92,9 @@ func inWords(r *awswire.Request, err error) error {
 	case errors.Is(err, queue.ErrInvalidHandle):
 		return badHandle("The input receipt handle is invalid.")
 	case errors.Is(err, queue.ErrDiskFull):
-		return unavailable(10 * time.Second)
+		full := unavailable(10 * time.Second)
+		full.Message = "The gateway's disk is nearly full: who runs it can free space, or lower what must stay free (store.min_free, store.max_used)."
+		return full
 	case errors.Is(err, queue.ErrClosed), errors.Is(err, queue.ErrStoreFailed):
 		return unavailable(time.Second)
 	}
