@@ -106,7 +106,7 @@ func TestTopicAttributes(t *testing.T) {
 		"DisplayName": "Alerts", "Policy": `{"Version":"2012-10-17"}`, "TracingConfig": "Active", "KmsMasterKeyId": "alias/aws/sns",
 		"SignatureVersion": "2", "HTTPSuccessFeedbackRoleArn": "arn:aws:iam::000000000000:role/r", "SQSSuccessFeedbackSampleRate": "100",
 		"LambdaFailureFeedbackRoleArn": "arn:aws:iam::000000000000:role/r", "ArchivePolicy": `{"MessageRetentionPeriod":"30"}`,
-		"DeliveryPolicy": `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":1,"maxDelayTarget":60,"numRetries":50,"numNoDelayRetries":3,"backoffFunction":"exponential"}}}`,
+		"DeliveryPolicy": `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":1,"maxDelayTarget":60,"numRetries":50,"numNoDelayRetries":3,"backoffFunction":"exponential"},"disableSubscriptionOverrides":false}}`,
 	}
 	for name, value := range kept {
 		require.NoError(t, set(name, value), name)
