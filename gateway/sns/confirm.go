@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -52,6 +53,8 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	switch {
 	case errors.Is(err, errNoToken) && parts[3] != r.Region: // a link says its region by the topic alone
 		return nil, invalid("Topic")
+	case errors.Is(err, errNoToken) && !isHex(in.Token):
+		return nil, fault("InvalidParameter", http.StatusBadRequest, "Invalid token")
 	case errors.Is(err, errNoToken):
 		return nil, invalid("Token")
 	case err != nil:
@@ -65,6 +68,9 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	})
 	return &subscriptionOut{s.subscriptionARN(o, sub.Topic, sub.ID)}, err
 }
+
+// isHex tells whether a token could be one, which SNS answers in other words.
+func isHex(token string) bool { return strings.Trim(token, "0123456789abcdef") == "" }
 
 // confirmed confirms a subscription that waits for it, or that was ended and is
 // wanted back.
