@@ -1,10 +1,7 @@
 package sns
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
 	"slices"
 
 	"github.com/fanfare-gateway/fanfare/topics"
@@ -23,8 +20,8 @@ const structure = "MessageStructure"
 // is passed over. A message to one device may do without words for everybody.
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 func (m *message) byProtocol(req *topics.Request) error {
-	all, err := members(m.Message)
-	if err != nil {
+	all, ok := members(m.Message)
+	if !ok {
 		return invalid("Message Structure - JSON message body failed to parse")
 	}
 	text, ok := all[everybody]
@@ -58,38 +55,18 @@ func speaks(all map[string]string, name string) bool {
 	return ok
 }
 
-var errTwice = errors.New("a key stands twice")
-
-// members are the string members of a JSON object in which no key stands twice.
-func members(text string) (map[string]string, error) {
-	dec := json.NewDecoder(bytes.NewReader([]byte(text)))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.Join(err, errors.New("no object"))
+// members are the string members of a JSON object; of a key that stands twice
+// the last counts.
+func members(text string) (all map[string]string, ok bool) {
+	var read map[string]any
+	if err := json.Unmarshal([]byte(text), &read); err != nil || read == nil {
+		return nil, false
 	}
-	all, seen := map[string]string{}, map[string]bool{}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, _ := key.(string) // keys are
-		if seen[name] {
-			return nil, errTwice
-		}
-		seen[name] = true
-		var value any
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
+	all = map[string]string{}
+	for name, value := range read {
 		if s, ok := value.(string); ok {
 			all[name] = s
 		}
 	}
-	if _, err := dec.Token(); err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something stands behind the object")
-	}
-	return all, nil
+	return all, true
 }
