@@ -2,7 +2,9 @@ package sns
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
@@ -20,6 +22,13 @@ const tokenLife = 48 * time.Hour
 
 // confirmToken is what goes out: the subscription's id, then its secret.
 func confirmToken(sub *topics.Subscription) string { return sub.ID.Hex() + sub.Token }
+
+// restoring is the secret that is sent when a subscription was ended: another
+// than the one that asked to confirm it, as on AWS. Both are good for both.
+func restoring(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
 
 // idLength is that of an id in a token.
 const idLength = 2 * len(queue.ID{})
@@ -115,7 +124,7 @@ func (s *Options) pending(o topics.Owner, token string) (topics.Subscription, er
 		return sub, errNoToken
 	case err != nil:
 		return sub, err
-	case !sameSecret(token[idLength:], sub.Token), sub.Pending && s.Store.Now().Sub(sub.Created) > tokenLife:
+	case !sameSecret(token[idLength:], sub.Token) && !sameSecret(token[idLength:], restoring(sub.Token)), sub.Pending && s.Store.Now().Sub(sub.Created) > tokenLife:
 		return sub, errNoToken
 	}
 	return sub, nil
