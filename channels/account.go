@@ -44,14 +44,15 @@ type AccountState struct {
 	Name       string    `json:"name"`
 	Protocol   string    `json:"protocol"`
 	Provider   string    `json:"provider"`
-	State      string    `json:"state"` // Active, Paused or Faulted
-	Since      time.Time `json:"since"`
+	State      string    `json:"state"` // Active, Paused, Faulted or Missing
+	Since      time.Time `json:"since,omitzero"`
 	By         string    `json:"by,omitempty"`        // whose word it is that it waits: ByOperator, ByProvider
 	Reason     string    `json:"reason,omitempty"`    // why paused or faulted
 	Code       string    `json:"code,omitempty"`      // faulted: the provider's code
 	Advice     string    `json:"advice,omitempty"`    // what to do
 	NextProbe  time.Time `json:"next_probe,omitzero"` // faulted: when it is tested again; zero while it is
 	InFlight   int       `json:"in_flight"`
+	Waiting    int64     `json:"waiting,omitempty"` // missing: the deliveries that wait for it
 	Idempotent bool      `json:"idempotent"`
 }
 
@@ -60,6 +61,7 @@ const (
 	Active  = "active"
 	Paused  = "paused"  // by an operator, until resumed
 	Faulted = "faulted" // credentials, payment, configuration; until a delivery is accepted
+	Missing = "missing" // not put, or removed, while deliveries wait for it
 )
 
 // Who says that an account must wait.

@@ -75,7 +75,7 @@ func (s *sending) send(entries []Entry) {
 		return
 	}
 	s.deliver(ctx, ready)
-	s.record(ready)
+	s.pool.record(ready)
 }
 
 // free gives back the slots.
@@ -108,7 +108,7 @@ func (s *sending) admit(ctx context.Context, e Entry) *attempt {
 	a := &attempt{e: e, d: d, o: Outcome{Verdict: v}}
 	if v.Action != Send {
 		s.charge(-1)
-		s.record([]*attempt{a})
+		s.pool.record([]*attempt{a})
 		return nil
 	}
 	if !s.may() {

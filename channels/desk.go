@@ -33,6 +33,10 @@ type Desk interface {
 	// deadline, cancelled or paused publish, endpoint state, recipient guard)
 	// and renders it. The verdict is Send, or the action to record instead.
 	Admit(ctx context.Context, e Entry) (Delivery, Verdict)
+	// Over is the verdict on a delivery that waits although its turn may have come,
+	// as its account sends nothing: what ends it now, or Send or Retry if it is to
+	// wait on. It changes nothing.
+	Over(ctx context.Context, e Entry) Verdict
 	// Intend adds to b the ledger's note that the attempt begins. It fails with
 	// queue.ErrConflict if the delivery has moved on meanwhile.
 	Intend(b *queue.Batch, e Entry, d Delivery) error

@@ -41,6 +41,7 @@ type Pool struct {
 	metrics *metrics
 	settled func(ids ...queue.ID)
 	changed func(AccountState)
+	stirred chan struct{} // an account may send nothing any more; one signal
 
 	began    time.Time
 	answered atomic.Int64 // when any provider last answered, ns after began; 0 never
@@ -64,15 +65,18 @@ type run struct {
 // NewPool makes a pool without accounts. It panics if the metrics are
 // registered already.
 func NewPool(o PoolOptions) *Pool {
-	p := &Pool{store: o.Store, log: o.Logger, settled: o.Settled, changed: o.Changed, metrics: newMetrics(o.Metrics), began: time.Now()}
+	p := &Pool{store: o.Store, log: o.Logger, settled: o.Settled, stirred: make(chan struct{}, 1), metrics: newMetrics(o.Metrics), began: time.Now()}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if p.settled == nil {
 		p.settled = func(...queue.ID) {}
 	}
-	if p.changed == nil {
-		p.changed = func(AccountState) {}
+	p.changed = func(s AccountState) {
+		p.stir()
+		if o.Changed != nil {
+			o.Changed(s)
+		}
 	}
 	p.hard, p.stop = context.WithCancel(context.Background())
 	if o.Metrics != nil {
@@ -117,6 +121,7 @@ func (p *Pool) Put(ctx context.Context, o AccountOptions) error {
 	if err != nil {
 		return err
 	}
+	defer p.stir()
 	p.mu.Lock()
 	if a := p.find(o.Name); a != nil {
 		spare := a.replace(o)
@@ -138,7 +143,8 @@ func (p *Pool) Put(ctx context.Context, o AccountOptions) error {
 const laneVisibility = 5 * time.Minute
 
 // Remove takes an account out. Its running attempts finish, then its channel is
-// closed; its queues and what is in them stay. An unknown account is no error.
+// closed; its queues and what is in them stay (see Missing). An unknown account
+// is no error.
 func (p *Pool) Remove(name string) {
 	p.mu.Lock()
 	a := p.find(name)
@@ -149,6 +155,15 @@ func (p *Pool) Remove(name string) {
 	p.mu.Unlock()
 	if a != nil {
 		a.end()
+		p.stir()
+	}
+}
+
+// stir lets the tender look which accounts send nothing.
+func (p *Pool) stir() {
+	select {
+	case p.stirred <- struct{}{}:
+	default:
 	}
 }
 
@@ -218,7 +233,7 @@ func (p *Pool) find(name string) *account {
 }
 
 // Run works until ctx ends: it leases entries, makes the attempts and records
-// their outcomes. Then it leases no more, gives back what was leased and not yet
+// their outcomes; what waits for an account that sends nothing ends at its time. Then it leases no more, gives back what was leased and not yet
 // begun, finishes the attempts that run (Stop ends them), closes the channels
 // and returns nil. The end of the store (queue.ErrStoreFailed, queue.ErrClosed) ends it with that
 // error. A pool runs once.
@@ -235,6 +250,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	for _, a := range p.accounts {
 		r.start(a)
 	}
+	r.workers.Go(func() { newTender(p, r).work() })
 	p.mu.Unlock()
 	select {
 	case <-ctx.Done():

@@ -165,6 +165,11 @@ func (d *desk) Admit(_ context.Context, e channels.Entry) (channels.Delivery, ch
 	return out, v
 }
 
+func (d *desk) Over(ctx context.Context, e channels.Entry) channels.Verdict {
+	_, v := d.Admit(ctx, e)
+	return v
+}
+
 func (d *desk) Intend(b *queue.Batch, e channels.Entry, _ channels.Delivery) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

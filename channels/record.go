@@ -8,52 +8,52 @@ import (
 )
 
 // record commits the outcomes, in one batch if nothing is in the way.
-func (s *sending) record(as []*attempt) {
+func (p *Pool) record(as []*attempt) {
 	if len(as) > 1 {
-		err := s.commit(as)
-		if err == nil || s.pool.ended(err) {
+		err := p.commit(as)
+		if err == nil || p.ended(err) {
 			return
 		}
 	}
 	for _, a := range as {
-		s.recordOne(a)
+		p.recordOne(a)
 	}
 }
 
-func (s *sending) recordOne(a *attempt) {
+func (p *Pool) recordOne(a *attempt) {
 	var err error
 	for range recordTries {
-		if err = s.commit([]*attempt{a}); !errors.Is(err, queue.ErrConflict) && !errors.Is(err, queue.ErrNotFound) {
+		if err = p.commit([]*attempt{a}); !errors.Is(err, queue.ErrConflict) && !errors.Is(err, queue.ErrNotFound) {
 			break
 		}
 	}
-	if err == nil || s.pool.ended(err) {
+	if err == nil || p.ended(err) {
 		return
 	}
-	log := s.pool.log.With("account", s.name, "id", a.e.ID, "err", err)
+	log := p.log.With("account", a.e.Account, "id", a.e.ID, "err", err)
 	if errors.Is(err, queue.ErrStaleHandle) {
 		log.Warn("outcome came after the lease had ended")
-		s.pool.late(context.WithoutCancel(s.pool.hard), a.e, a.o)
+		p.late(context.WithoutCancel(p.hard), a.e, a.o)
 		return
 	}
 	log.Error("outcome cannot be recorded; the lease will end")
 }
 
-func (s *sending) commit(as []*attempt) error {
+func (p *Pool) commit(as []*attempt) error {
 	b := new(queue.Batch)
 	for _, a := range as {
-		if err := s.pool.desk.Record(b, a.e, a.o); err != nil {
+		if err := p.desk.Record(b, a.e, a.o); err != nil {
 			return err
 		}
 	}
 	if b.Len() > 0 {
-		if _, err := s.pool.store.Commit(context.Background(), as[0].e.Handle.Shard(), b); err != nil {
+		if _, err := p.store.Commit(context.Background(), as[0].e.Handle.Shard(), b); err != nil {
 			return err
 		}
 	}
 	for _, a := range as {
 		if a.o.Verdict.final() {
-			s.pool.settled(a.e.ID)
+			p.settled(a.e.ID)
 		}
 	}
 	return nil

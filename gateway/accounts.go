@@ -122,17 +122,25 @@ func (m *maker) options(name string, a config.Account) (channels.AccountOptions,
 		Name: name, Protocol: a.Protocol(), Provider: a.Provider, Channel: ch,
 		Limits: channels.Limits{Rate: a.Rate, Burst: a.Burst, Concurrency: a.Concurrency, PerGroup: a.PerGroup, Timeout: a.Timeout},
 	}
+	o.Idempotent = idempotent(a.Provider)
 	switch a.Provider {
 	case sandbox.ProviderWebhook:
-		o.Protocol, o.Idempotent = topics.Webhook, true
-	case sandbox.ProviderSQS, sandbox.ProviderLambda:
-		o.Idempotent = true
+		o.Protocol = topics.Webhook
 	case sandbox.ProviderAPNs, sandbox.ProviderFCM, sandbox.ProviderTwilio:
 		if o.Limits.PerGroup == 0 { // one group is the whole app, or a whole country
 			o.Limits.PerGroup = a.Concurrency
 		}
 	}
 	return o, nil
+}
+
+// idempotent tells whether a repeat harms nobody at a provider.
+func idempotent(provider string) bool {
+	switch provider {
+	case sandbox.ProviderWebhook, sandbox.ProviderSQS, sandbox.ProviderLambda:
+		return true
+	}
+	return false
 }
 
 // channel makes the concrete channel of an account.

@@ -92,6 +92,10 @@ func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
 			}
 			_, _ = fmt.Fprintln(w, line)
 		}
+		missing, _ := g.pool.Missing() // a store that cannot be read was named above
+		for _, a := range missing {
+			_, _ = fmt.Fprintf(w, "account %s: %s, %d deliveries wait. %s\n", a.Name, a.State, a.Waiting, a.Advice)
+		}
 	}
 	if status == http.StatusOK {
 		_, _ = fmt.Fprintln(w, "ready")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
@@ -65,12 +65,8 @@ func (r *running) ask(t testing.TB, path string, headers ...string) (status int,
 			req.Host = value
 		}
 	}
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	return res.StatusCode, string(text)
+	res, text := wiretest.Send(t, req)
+	return res.StatusCode, text
 }
 
 // hang starts a gateway with an attempt under way that never ends by itself.

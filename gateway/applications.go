@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -36,14 +34,9 @@ func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name stri
 	ref := topics.ApplicationRef{Owner: o, Platform: platform, Name: name}
 	app, err := g.topics.PlatformApplication(o, platform, name)
 	if errors.Is(err, topics.ErrNotFound) {
-		if _, ok := g.pool.Account(ref.Account()); !ok {
-			return nil // there never was one
-		}
 		delete(g.maker.made, ref.Account())
-		g.pool.Remove(ref.Account()) // with the fault it may have: there is nothing to test any more
-		g.ended[ref.Account()] = g.store.Now()
-		g.removeEmptied()
-		return g.pool.Put(ctx, endOf(ref.Account()))
+		g.pool.Remove(ref.Account()) // what waits for it ends as its endpoints are gone
+		return nil
 	}
 	if err != nil {
 		return err
@@ -52,7 +45,6 @@ func (g *Gateway) Apply(ctx context.Context, o topics.Owner, platform, name stri
 	if err != nil {
 		return err
 	}
-	delete(g.ended, ref.Account())
 	return g.pool.Put(ctx, options)
 }
 
@@ -83,61 +75,7 @@ func (g *Gateway) applications(ctx context.Context, m *maker) (all []channels.Ac
 		}
 		all = append(all, options)
 	}
-	left, leftErr := g.leftovers(kept)
-	return append(all, left...), kept, errors.Join(err, leftErr)
-}
-
-// leftovers are accounts for what deleted applications left in their queues:
-// there it would wait for ever.
-func (g *Gateway) leftovers(kept map[string]bool) (all []channels.AccountOptions, err error) {
-	for after, more := "", true; more; {
-		queues, err := g.store.Queues(channels.QueuePrefix, after, 0)
-		if err != nil {
-			return nil, err
-		}
-		more = len(queues) > 0
-		for _, q := range queues {
-			after = q.Name
-			account := path.Dir(strings.TrimPrefix(q.Name, channels.QueuePrefix))
-			if kept[account] || !strings.Contains(account, ":") || g.emptied(account) {
-				continue
-			}
-			kept[account] = true
-			all = append(all, endOf(account))
-			if g.ended[account].IsZero() {
-				g.ended[account] = g.store.Now()
-			}
-		}
-	}
-	return all, nil
-}
-
-// lastPublishes is how long a publish that found an application may still be on
-// its way to the queues when that is deleted.
-const lastPublishes = time.Minute
-
-// emptied tells whether nothing for a deleted application is left, nor will come.
-func (g *Gateway) emptied(account string) bool {
-	if g.store.Now().Sub(g.ended[account]) < lastPublishes {
-		return false
-	}
-	for _, lane := range channels.Lanes() {
-		if s, err := g.store.Stats(channels.QueueName(account, lane)); err == nil && s.Ready+s.InFlight+s.Delayed > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// removeEmptied takes out the accounts of deleted applications that have nothing
-// to do any more.
-func (g *Gateway) removeEmptied() {
-	for account := range g.ended {
-		if g.emptied(account) {
-			delete(g.ended, account)
-			g.pool.Remove(account)
-		}
-	}
+	return all, kept, err
 }
 
 // applicationOptions are what the pool needs of a platform application.
@@ -149,22 +87,4 @@ func (g *Gateway) applicationOptions(m *maker, ref topics.ApplicationRef, app *t
 	o, err := m.options(ref.Account(), a)
 	o.Protocol = topics.Platform // so it is nobody's default, nor can be named
 	return o, err
-}
-
-// ended is the channel of an application that was deleted. Its deliveries are
-// refused at hand-off; a late one here.
-type ended struct{ account string }
-
-func endOf(account string) channels.AccountOptions {
-	return channels.AccountOptions{Name: account, Protocol: topics.Platform, Provider: path.Dir(account), Channel: &ended{account}}
-}
-
-// CheckEndpoint is channels.Channel.
-func (e *ended) CheckEndpoint(string) (channels.Endpoint, error) {
-	return channels.Endpoint{}, errors.New(e.account + " was deleted")
-}
-
-// Deliver is channels.Channel.
-func (e *ended) Deliver(context.Context, channels.Delivery) (channels.Receipt, error) {
-	return channels.Receipt{}, &channels.Error{Kind: channels.EndpointGone, Code: "application deleted", Err: errors.New("was deleted")}
 }

@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -36,12 +36,8 @@ func askAWS(t *testing.T, g *gateway.Gateway, secret string, header ...string) (
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	return res.StatusCode, string(text)
+	res, text := wiretest.Send(t, r)
+	return res.StatusCode, text
 }
 
 func withAccessKey(cfg config.Config) config.Config {
@@ -92,9 +88,7 @@ func TestWhoIsServed(t *testing.T) {
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL()+"/v1/topics", nil)
 				require.NoError(t, err)
 				r.Header.Set("Authorization", "Bearer "+key)
-				res, err := http.DefaultClient.Do(r)
-				require.NoError(t, err)
-				require.NoError(t, res.Body.Close())
+				res, _ := wiretest.Send(t, r)
 				require.Equal(t, status, res.StatusCode, key)
 			}
 		})
@@ -130,12 +124,8 @@ func TestFormsThatAreNotAWS(t *testing.T) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL()+path, strings.NewReader(`{"name": "alerts"}`))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		res, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		text, err := io.ReadAll(res.Body)
-		require.NoError(t, err)
-		require.NoError(t, res.Body.Close())
-		require.NotContains(t, string(text), "<Code>", path)
+		res, text := wiretest.Send(t, r)
+		require.NotContains(t, text, "<Code>", path)
 		require.Contains(t, res.Header.Get("Content-Type"), kind)
 	}
 }

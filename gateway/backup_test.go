@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -9,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 )
 
 func TestBackupIsForThisMachine(t *testing.T) {
@@ -22,12 +23,8 @@ func TestBackupIsForThisMachine(t *testing.T) {
 		if change != nil {
 			change(r)
 		}
-		res, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		require.NoError(t, err)
-		return res.StatusCode, string(text)
+		res, text := wiretest.Send(t, r)
+		return res.StatusCode, text
 	}
 	good := `{"dir": "` + dir + `"}`
 	for _, path := range []string{"/backup", "/release"} {

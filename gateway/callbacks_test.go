@@ -21,6 +21,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -108,9 +109,7 @@ func (p *providers) post(path, body, kind, header, value string) int {
 	require.NoError(p.t, err)
 	r.Header.Set("Content-Type", kind)
 	r.Header.Set(header, value)
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(p.t, err)
-	require.NoError(p.t, res.Body.Close())
+	res, _ := wiretest.Send(p.t, r)
 	return res.StatusCode
 }
 
@@ -247,10 +246,6 @@ func TestStopHoldsForEveryOwner(t *testing.T) {
 	r, err := http.NewRequestWithContext(t.Context(), "GET", p.g.URL()+"/v1/suppressions", nil)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer secret")
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(text), `"endpoint":"+15005550101"`)
+	_, text := wiretest.Send(t, r)
+	require.Contains(t, text, `"endpoint":"+15005550101"`)
 }

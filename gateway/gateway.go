@@ -51,8 +51,7 @@ type Gateway struct {
 	pool     *channels.Pool
 	topics   *topics.Topics
 	links    *callback.Links
-	maker    *maker               // of the accounts as they are
-	ended    map[string]time.Time // when an application of an account was deleted; with reloading held
+	maker    *maker // of the accounts as they are
 	aws      []awswire.Service
 	sns      sns.Options
 	signing  *sns.Keys // of SNS messages
@@ -69,7 +68,7 @@ type Gateway struct {
 // New opens the store, settles what an earlier process left behind and opens
 // the listeners; nothing is served before Run. Close or Run must follow.
 func New(ctx context.Context, o Options) (g *Gateway, err error) {
-	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry(), ended: map[string]time.Time{}}
+	g = &Gateway{opts: o, log: o.Logger, registry: prometheus.NewRegistry()}
 	g.metrics = newMetrics(g.registry)
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
@@ -195,8 +194,12 @@ func (g *Gateway) unsubscribeURL(public string) func(topics.Owner, queue.ID, top
 
 // recover settles what an earlier process left between intent and outcome.
 func (g *Gateway) recover(ctx context.Context) error {
-	for _, a := range g.pool.States() {
-		n, err := g.topics.Recover(ctx, a.Name, a.Idempotent)
+	missing, err := g.pool.Missing()
+	if err != nil {
+		return err
+	}
+	for _, a := range append(g.pool.States(), missing...) {
+		n, err := g.topics.Recover(ctx, a.Name, idempotent(a.Provider))
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package gateway_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
@@ -67,15 +67,11 @@ func call(t *testing.T, method, url, body string) (int, map[string]any) {
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
+	res, text := wiretest.Send(t, r)
 	out := map[string]any{}
-	_ = json.Unmarshal(text, &out)
+	_ = json.Unmarshal([]byte(text), &out)
 	if len(out) == 0 {
-		out["text"] = string(text)
+		out["text"] = text
 	}
 	return res.StatusCode, out
 }

@@ -88,6 +88,7 @@ type scraped struct{ *Gateway }
 var (
 	depthDesc  = prometheus.NewDesc("fanfare_queue_depth", "Deliveries in an account's queues.", []string{"channel", "account", "lane", "state"}, nil)
 	oldestDesc = prometheus.NewDesc("fanfare_queue_oldest_age_seconds", "How long the oldest delivery has been in an account's queue; one between two attempts counts, one that is not due yet does not.", []string{"channel", "account", "lane"}, nil)
+	orphanDesc = prometheus.NewDesc("fanfare_orphaned_deliveries", "Deliveries that wait for an account that is not there: it was removed, or could not be made.", []string{"account"}, nil)
 	deadDesc   = prometheus.NewDesc("fanfare_dead_letters", "Failed deliveries that could be redriven.", []string{"channel"}, nil)
 	buildDesc  = prometheus.NewDesc("fanfare_build_info", "Version of the running gateway; always 1.", []string{"version", "revision", "goversion"}, nil)
 	reloadDesc = prometheus.NewDesc("fanfare_config_last_reload_successful", "Whether the last reload of the configuration was taken.", nil, nil)
@@ -96,7 +97,7 @@ var (
 
 // Describe is prometheus.Collector.
 func (s *scraped) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, deadDesc, buildDesc, reloadDesc, reloadTime} {
+	for _, d := range []*prometheus.Desc{depthDesc, oldestDesc, orphanDesc, deadDesc, buildDesc, reloadDesc, reloadTime} {
 		ch <- d
 	}
 	describeStore(ch)
@@ -106,8 +107,18 @@ func (s *scraped) Describe(ch chan<- *prometheus.Desc) {
 // or dead, is left out.
 func (s *scraped) Collect(ch chan<- prometheus.Metric) {
 	to := sink(ch)
+	waiting := map[string]int64{}
 	for _, a := range s.pool.States() {
 		s.queues(to, a)
+		waiting[a.Name] = 0
+	}
+	if missing, err := s.pool.Missing(); err == nil {
+		for _, a := range missing {
+			waiting[a.Name] = a.Waiting
+		}
+	}
+	for account, n := range waiting {
+		to.gauge(orphanDesc, float64(n), account)
 	}
 	if counts, err := s.topics.DeadCounts(); err == nil {
 		for channel, n := range counts {

@@ -18,6 +18,7 @@ import (
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/config"
 	"github.com/fanfare-gateway/fanfare/gateway"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 )
 
 // scrape reads /metrics: each series as it is written there, and its value.
@@ -105,9 +106,7 @@ func (s *scene) report(secret, body string) int {
 	r, err := http.NewRequestWithContext(s.Context(), http.MethodPost, s.g.URL()+"/callbacks/smtp/sandbox", strings.NewReader(body))
 	require.NoError(s, err)
 	r.Header.Set("X-Relay-Signature", hex.EncodeToString(mac.Sum(nil)))
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(s, err)
-	require.NoError(s, res.Body.Close())
+	res, _ := wiretest.Send(s, r)
 	return res.StatusCode
 }
 

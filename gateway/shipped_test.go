@@ -211,7 +211,7 @@ func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, []string{
-		"OldestMessageTooOld", "ChannelPaused", "GivingUpRate", "DeadLettersGrowing", "UnknownErrorCodes", "LedgerImbalance",
+		"OldestMessageTooOld", "ChannelPaused", "GivingUpRate", "DeadLettersGrowing", "OrphanedDeliveries", "UnknownErrorCodes", "LedgerImbalance",
 		"DiskWatermark", "ReloadFailed", "CallbackSilence", "ComplaintRate",
 	}, slices.Collect(maps.Keys(alerts)))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // BenchmarkAhead prints how many receives it takes until a message of group b
@@ -77,7 +78,7 @@ func BenchmarkDelayed(b *testing.B) {
 func BenchmarkHot(b *testing.B) {
 	ctx := context.Background()
 	alone, crowd := benchStore(b, 1), benchStore(b, 1)
-	callers(b, scaleCallers, 10_000, func(i int64) {
+	queuetest.Callers(scaleCallers, 10_000, func(_, i int) {
 		name := fmt.Sprint("idle", i)
 		_, err := crowd.CreateQueue(ctx, name, queue.Settings{Retention: time.Hour})
 		if err == nil {

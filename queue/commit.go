@@ -98,8 +98,7 @@ func (w *writer) firstSent(queue uint64, hash [16]byte) (*Sent, error) {
 
 // firstInBatch finds it among what the open batch wrote.
 func (w *writer) firstInBatch(queue uint64, hash [16]byte) *Sent {
-	w.buf = recentKey(w.buf[:0], w.sh.prefix, w.now/recentBucket, recentDedup, queue, hash)
-	v, ok := w.recent[string(w.buf)]
+	v, ok := w.recent[string(w.recentKey(w.now/recentBucket, recentDedup, queue, hash))]
 	if !ok {
 		return nil
 	}

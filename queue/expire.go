@@ -204,10 +204,20 @@ func (w *writer) cleaned(ln *line) {
 	w.touch(ln)
 }
 
+// recentKey is valid until the writer's next key.
+func (w *writer) recentKey(bucket int64, kind byte, queue uint64, hash [16]byte) []byte {
+	w.buf = appendTable(w.buf[:0], w.sh.prefix, tableRecent)
+	w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(bucket))
+	w.buf = append(w.buf, kind)
+	w.buf = binary.BigEndian.AppendUint64(w.buf, queue)
+	w.buf = append(w.buf, hash[:]...)
+	return w.buf
+}
+
 // remember writes a deduplication id or receive attempt for DedupWindow.
 func (w *writer) remember(kind byte, queue uint64, hash [16]byte, value []byte) {
 	bucket := w.now / recentBucket
-	key := recentKey(w.buf[:0], w.sh.prefix, bucket, kind, queue, hash)
+	key := w.recentKey(bucket, kind, queue, hash)
 	w.recent[string(key)] = value
 	w.set(key, value)
 	if e := &w.expiry; !e.recentAny {
@@ -219,11 +229,11 @@ func (w *writer) remember(kind byte, queue uint64, hash [16]byte, value []byte) 
 func (w *writer) recall(kind byte, queue uint64, hash [16]byte) ([]byte, error) {
 	bucket := w.now / recentBucket
 	for b := bucket; b >= bucket-1 && b >= 0; b-- {
-		w.buf = recentKey(w.buf[:0], w.sh.prefix, b, kind, queue, hash)
-		if v, ok := w.recent[string(w.buf)]; ok {
+		key := w.recentKey(b, kind, queue, hash)
+		if v, ok := w.recent[string(key)]; ok {
 			return v, nil
 		}
-		v, err := w.get(w.buf)
+		v, err := w.get(key)
 		if err != nil || v != nil {
 			return v, err
 		}

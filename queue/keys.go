@@ -45,6 +45,14 @@ func shardPrefix(shard int) uint16 {
 	return prefixData + uint16(shard)
 }
 
+// shardOf is the shard whose keys begin with a prefix.
+func shardOf(prefix uint16) int {
+	if prefix == prefixRegistry {
+		return Registry
+	}
+	return int(prefix - prefixData)
+}
+
 func appendTable(b []byte, prefix uint16, table byte) []byte {
 	return append(b, byte(prefix>>8), byte(prefix), table)
 }
@@ -78,14 +86,6 @@ func timerKey(b []byte, prefix uint16, due int64, queue, pos uint64) []byte {
 func splitTimerKey(key []byte) (due int64, queue, pos uint64) {
 	k := key[keyHeader:]
 	return int64(binary.BigEndian.Uint64(k)), binary.BigEndian.Uint64(k[8:]), binary.BigEndian.Uint64(k[16:])
-}
-
-func recentKey(b []byte, prefix uint16, bucket int64, kind byte, queue uint64, hash [16]byte) []byte {
-	b = appendTable(b, prefix, tableRecent)
-	b = binary.BigEndian.AppendUint64(b, uint64(bucket))
-	b = append(b, kind)
-	b = binary.BigEndian.AppendUint64(b, queue)
-	return append(b, hash[:]...)
 }
 
 func recordKey(b []byte, prefix uint16, table byte, key []byte) []byte {

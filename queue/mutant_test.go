@@ -172,7 +172,8 @@ func TestModelMutants(t *testing.T) {
 	for name := range modelMutants {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			child := exec.Command(os.Args[0], "-test.run=TestModel/1_shards", "-rapid.nofailfile", "-rapid.shrinktime=1ms") //nolint:gosec // this very binary
+			child := exec.Command(os.Args[0], "-test.run=TestModel/1_shards", //nolint:gosec // this very binary
+				"-rapid.checks=10000", "-rapid.nofailfile", "-rapid.shrinktime=1ms") // it ends with the first that fails
 			child.Env = append(os.Environ(), modelMutant+"="+name)
 			out, err := child.CombinedOutput()
 			require.Error(t, err)

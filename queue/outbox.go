@@ -161,24 +161,32 @@ func (w *writer) forward(o *op) entry {
 	return entry{o.shard, n}
 }
 
-// loadOutbox reads the numbers given and applied.
+// loadOutbox reads the numbers given, and those applied here of other shards.
 func (w *writer) loadOutbox() error {
-	for _, other := range w.store.all() {
-		v, err := read(w.db, outboxKey(w.sh.prefix, other.number, 0))
+	first := appendTable(nil, w.sh.prefix, tableOutbox)
+	given := w.iter(first, prefixEnd(first))
+	defer given.Close()
+	for ok := given.First(); ok; {
+		to := binary.BigEndian.Uint16(given.Key()[keyHeader:])
+		if number := given.Key()[keyHeader+2:]; binary.BigEndian.Uint64(number) == 0 {
+			w.numbers[shardOf(to)], _ = binary.Uvarint(given.Value())
+		}
+		ok = given.SeekGE(binary.BigEndian.AppendUint16(first[:keyHeader:keyHeader], to+1))
+	}
+	first = appendTable(nil, w.sh.prefix, tableApplied)
+	applied := w.iter(first, prefixEnd(first))
+	defer applied.Close()
+	for ok := applied.First(); ok; ok = applied.Next() {
+		from := shardOf(binary.BigEndian.Uint16(applied.Key()[keyHeader:]))
+		source, err := w.store.shard(from)
 		if err != nil {
 			return err
 		}
-		w.numbers[other.number], _ = binary.Uvarint(v)
-		if v, err = read(w.db, appliedKey(w.sh.prefix, other.number)); err != nil {
-			return err
-		}
-		w.applied[other.number], _ = binary.Uvarint(v)
-		if v, err = read(w.db, appliedKey(other.prefix, w.sh.number)); err != nil {
-			return err
-		}
-		w.sh.outbox.applied[other.number], _ = binary.Uvarint(v)
+		n, _ := binary.Uvarint(applied.Value())
+		w.applied[from] = n
+		source.outbox.done(w.sh.number, n)
 	}
-	return nil
+	return errors.Join(given.Error(), applied.Error())
 }
 
 // forwardAll applies what a shard has for others until the store is closed.

@@ -32,6 +32,7 @@ type recount struct {
 	seen   map[msgRef]string // message → group
 	counts map[uint64]*counts
 	locks  map[string]uint64
+	all    map[string][]byte
 }
 
 func (r *recount) errorf(format string, args ...any) {
@@ -49,10 +50,16 @@ func (r *recount) each(table byte, fn func(k, v []byte)) {
 	must(it.Error())
 }
 
+// get looks a key up; all of the shard is read at once, which is cheaper than
+// to ask for each.
 func (r *recount) get(key []byte) []byte {
-	v, err := read(r.db, key)
-	must(err)
-	return v
+	if r.all == nil {
+		r.all = map[string][]byte{}
+		for table := byte('a'); table <= 'z'; table++ {
+			r.each(table, func(k, v []byte) { r.all[string(k)] = append([]byte{}, v...) })
+		}
+	}
+	return r.all[string(key)]
 }
 
 // dead tells whether a queue is gone; what is left of it is cleaned later.

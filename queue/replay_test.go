@@ -113,7 +113,7 @@ func work(t *testing.T, s *queue.Store, purged string) {
 // contents applies batches to a database and gives all its keys and values.
 func contents(t *testing.T, fs vfs.FS, dir string, batches [][]byte) (all [][2][]byte) {
 	t.Helper()
-	db, err := pebble.Open(dir, &pebble.Options{FS: fs, Logger: quiet{}})
+	db, err := pebble.Open(dir, &pebble.Options{FS: fs, Logger: queuetest.Quiet{}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	for _, repr := range batches {

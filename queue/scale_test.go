@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // messages is how large a backlog the benchmarks here measure. Ten million of
@@ -31,12 +32,12 @@ func backlog(b *testing.B, s *queue.Store, name string, n int, message func(i in
 	b.Helper()
 	var random [1 << 20]byte // a disk that compresses gains nothing
 	_, _ = rand.NewChaCha8([32]byte{}).Read(random[:])
-	callers(b, scaleCallers, n/scaleBatch, func(i int64) {
+	queuetest.Callers(scaleCallers, n/scaleBatch, func(_, i int) {
 		msgs := make([]queue.Message, scaleBatch)
 		for j := range msgs {
-			n := int(i-1)*scaleBatch + j
+			n := (i-1)*scaleBatch + j
 			msgs[j] = message(n)
-			msgs[j].Body = random[n*benchBody%len(random):][:benchBody]
+			msgs[j].Body = random[n*queuetest.BodySize%len(random):][:queuetest.BodySize]
 		}
 		if _, err := s.Send(context.Background(), name, msgs...); err != nil {
 			b.Error(err)
@@ -47,7 +48,7 @@ func backlog(b *testing.B, s *queue.Store, name string, n int, message func(i in
 // take receives and deletes n messages.
 func take(b *testing.B, s *queue.Store, name string, n int) {
 	b.Helper()
-	callers(b, scaleCallers, n/scaleBatch, func(int64) {
+	queuetest.Callers(scaleCallers, n/scaleBatch, func(int, int) {
 		got, err := s.Receive(context.Background(), name, queue.ReceiveOptions{Max: scaleBatch})
 		if err != nil || len(got) != scaleBatch {
 			b.Errorf("received %d of %d: %v", len(got), scaleBatch, err)
@@ -165,7 +166,7 @@ func reportStore(b *testing.B, s *queue.Store, when string, n int) {
 	require.NoError(b, err)
 	b.ReportMetric(float64(m.Size)/(1<<20), when+"-disk-MiB")
 	b.ReportMetric(float64(m.Size)/float64(n), when+"-disk-B/msg")
-	b.ReportMetric(float64(s.Written())/float64(n)/benchBody, when+"-write-amplification")
+	b.ReportMetric(float64(s.Written())/float64(n)/queuetest.BodySize, when+"-write-amplification")
 }
 
 // reportFirst prints how long the first count and the first

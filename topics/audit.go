@@ -37,13 +37,16 @@ var bookNames = [numberOfBook]string{"ledger", "entries", "held", "causes", "cou
 
 const auditSlots = 256
 
-// auditShare bounds the auditor's share of a core: a round is followed by a
-// pause that many times as long.
-const auditShare = 20
+// A round of the auditor is followed by a pause of at least auditEvery, and of
+// auditShare times as long as the round: that bounds its share of a core.
+const (
+	auditEvery = 10 * time.Second
+	auditShare = 20
+)
 
 // audit walks the shards round after round.
 func (t *Topics) audit(ctx context.Context) error {
-	pause := time.NewTimer(t.AuditEvery)
+	pause := time.NewTimer(auditEvery)
 	defer pause.Stop()
 	for {
 		select {
@@ -55,7 +58,7 @@ func (t *Topics) audit(ctx context.Context) error {
 		if _, err := t.Audit(); err != nil {
 			return err
 		}
-		pause.Reset(max(t.AuditEvery, auditShare*time.Since(begin)))
+		pause.Reset(max(auditEvery, auditShare*time.Since(begin)))
 	}
 }
 

@@ -3,14 +3,13 @@ package topics_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
-	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -98,106 +97,29 @@ func TestCancelDuringExpansion(t *testing.T) {
 	}
 }
 
-// Subscribing anew while somebody unsubscribes ends as one or the other.
-func TestSubscribeMeetsUnsubscribe(t *testing.T) {
+func TestPauseResumeCancel(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	b.topic("alerts")
-	for i := range 50 {
-		endpoint := fmt.Sprint("+", i)
-		first := b.subscribe("alerts", topics.SMS, endpoint)
-		b.sms.script(func(channels.Delivery) (channels.Receipt, error) {
-			return channels.Receipt{}, &channels.Error{Provider: "twilio", Kind: channels.EndpointGone, Code: "1"}
-		})
-		b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"}))
-		var wg sync.WaitGroup
-		wg.Go(func() { b.subscribe("alerts", topics.SMS, endpoint) })
-		wg.Go(func() { _ = b.Unsubscribe(t.Context(), owner, first.ID) })
-		wg.Wait()
-		subs, err := b.Subscriptions(owner, "alerts", queue.ID{}, 10)
+	require.NoError(t, b.pool.Pause("twilio/main", "test"))
+	id := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x"})
+	_, err := b.SetControl(t.Context(), owner, id, topics.Paused)
+	require.NoError(t, err)
+	require.NoError(t, b.pool.Resume("twilio/main"))
+	b.until(func() bool {
+		st, err := b.Status(owner, id)
 		require.NoError(t, err)
-		for _, s := range subs {
-			_, err := b.Subscription(owner, s.ID)
-			require.NoError(t, err, "what is listed can be looked up")
-			require.NoError(t, b.Unsubscribe(t.Context(), owner, s.ID))
-		}
-	}
-}
-
-// A topic that is made again has none of the subscribers of the one before.
-func TestSubscribeMeetsDeleteTopic(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	for i := range 50 {
-		b.topic("alerts")
-		var wg sync.WaitGroup
-		for j := range 4 {
-			wg.Go(func() {
-				_, err := b.Subscribe(t.Context(), owner, topics.Subscription{Topic: "alerts", Protocol: topics.SMS, Endpoint: fmt.Sprint("+", i, j)})
-				if err != nil && !errors.Is(err, topics.ErrNotFound) {
-					t.Error(err)
-				}
-			})
-		}
-		wg.Go(func() {
-			if err := b.DeleteTopic(t.Context(), owner, "alerts"); err != nil {
-				t.Error(err)
-			}
-		})
-		wg.Wait()
-		b.topic("alerts")
-		subs, err := b.Subscriptions(owner, "alerts", queue.ID{}, 10)
-		require.NoError(t, err)
-		require.Empty(t, subs)
-		require.NoError(t, b.DeleteTopic(t.Context(), owner, "alerts"))
-	}
-}
-
-// A provider's report that asks for another attempt may come before the worker
-// has noted the end of this one.
-func TestAReportThatComesBeforeTheOutcome(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	begun, end := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	b.sms.script(func(channels.Delivery) (channels.Receipt, error) {
-		once.Do(func() { close(begun); <-end })
-		return channels.Receipt{}, nil
+		return st.Ledger[topics.Held] == 1
 	})
-	id := b.publish(topics.Request{To: to("+1"), Message: "x"})
-	<-begun
-	reported := make(chan bool)
-	go func() {
-		applied, err := b.Observe(t.Context(), topics.Evidence{
-			Delivery: id.WithOrdinal(1), Try: 1, State: topics.Failed,
-			Err: &channels.Error{Provider: "twilio", Kind: channels.Temporary, Code: "30008", MaxTries: 2},
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		reported <- applied
-	}()
-	close(end)
-	require.True(t, <-reported)
-	b.until(func() bool { return b.sms.count("+1") == 2 })
-	require.Equal(t, topics.Ledger{topics.Sent: 1}, b.settle(id))
-}
+	require.Zero(t, b.sms.count("+1"))
+	_, err = b.SetControl(t.Context(), owner, id, topics.Running)
+	require.NoError(t, err)
+	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(id))
+	_, err = b.SetControl(t.Context(), owner, id, topics.Stopped)
+	require.ErrorIs(t, err, topics.ErrState)
 
-// A chunk of a broadcast to queues that are gone has few events, too.
-func TestAChunkHasFewEventsOfFailures(t *testing.T) {
-	t.Parallel()
-	b := start(t)
-	b.listen()
-	b.topic("news")
-	for i := range 60 {
-		name := fmt.Sprint("q", i)
-		_, err := b.store.CreateQueue(t.Context(), topics.QueueName(owner, name), queue.Settings{})
-		require.NoError(t, err)
-		b.subscribe("news", topics.SQS, name)
-		require.NoError(t, b.store.DeleteQueue(t.Context(), topics.QueueName(owner, name)))
-	}
-	require.Equal(t, topics.Ledger{topics.Failed: 60}, b.settle(b.publish(topics.Request{Topic: "news", Message: "x"})))
-	b.event(topics.PublishCompleted)
-	b.until(func() bool { return len(b.events(topics.DeliveryFailed)) == 10 })
-	require.Equal(t, 1+1+10, b.publishes())
+	later := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+2"}, Message: "x", SendAt: time.Now().Add(100 * time.Millisecond)})
+	_, err = b.SetControl(t.Context(), owner, later, topics.Stopped)
+	require.NoError(t, err)
+	b.settle(later)
+	require.Zero(t, b.sms.count("+2"))
 }

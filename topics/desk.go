@@ -13,50 +13,73 @@ var _ channels.Desk = (*Topics)(nil)
 
 // Admit is channels.Desk: checked at hand-off, every attempt.
 func (t *Topics) Admit(_ context.Context, e channels.Entry) (channels.Delivery, channels.Verdict) {
+	a, verdict := t.admit(e)
+	if verdict.Action != channels.Send {
+		return a.Delivery, verdict
+	}
+	if rate := t.deliveryPolicy(a.owner, &a.sub).PerSecond; rate > 0 {
+		if at, ok := t.paces.turn(a.sub.ID, rate, a.waited, t.store.Now()); !ok {
+			return channels.Delivery{}, channels.Verdict{Action: channels.Retry, At: at, Free: true, Reason: reasonPace}
+		}
+	}
+	return a.Delivery, verdict
+}
+
+// Over is channels.Desk: what may go waits on, whatever its subscription's rate.
+func (t *Topics) Over(_ context.Context, e channels.Entry) channels.Verdict {
+	_, verdict := t.admit(e)
+	return verdict
+}
+
+// admitted is a delivery that may go.
+type admitted struct {
+	channels.Delivery
+	owner  Owner
+	sub    Subscription
+	waited bool // for its turn at the subscription's rate
+}
+
+// admit is Admit but for the subscription's rate. It changes nothing.
+func (t *Topics) admit(e channels.Entry) (a admitted, v channels.Verdict) {
 	r, _, err := get[deliveryRecord](t.store, e.ID.Shard(), deliveryKey(e.ID))
 	if errors.Is(err, ErrNotFound) || (err == nil && !r.State.hasEntry()) {
-		return channels.Delivery{}, channels.Verdict{Action: channels.Drop}
+		return a, channels.Verdict{Action: channels.Drop}
 	}
 	if err != nil {
-		return t.hiccup(e, err)
+		return a, t.hiccup(e, err)
 	}
 	if r.State == Sending && !e.Idempotent { // its lease ended before its outcome was known
-		return channels.Delivery{}, channels.Verdict{Action: channels.Unsure, Reason: "the attempt's outcome was not recorded"}
+		return a, channels.Verdict{Action: channels.Unsure, Reason: "the attempt's outcome was not recorded"}
 	}
 	l, err := t.load(e.ID)
 	if errors.Is(err, ErrNotFound) { // trying again would not bring it back
-		return channels.Delivery{}, channels.Verdict{Action: channels.DeadLetter, Reason: "content lost: the publish's content is not in the store"}
+		return a, channels.Verdict{Action: channels.DeadLetter, Reason: "content lost: the publish's content is not in the store"}
 	}
 	if err != nil {
-		return t.hiccup(e, err)
+		return a, t.hiccup(e, err)
 	}
 	verdict := t.standing(&l.Publish)
 	if verdict.Action == channels.Send && t.maySendAgain(&l.Publish, e) {
 		verdict = channels.Verdict{Action: channels.Hold, Reason: "the store was restored; it may have been sent"}
 	}
 	if verdict.Action != channels.Send {
-		return channels.Delivery{}, verdict
+		return a, verdict
 	}
 	s, redirect, verdict := t.recipient(l, &r)
 	if verdict.Action != channels.Send {
-		return channels.Delivery{}, verdict
+		return a, verdict
 	}
-	if rate := t.deliveryPolicy(l.Owner, &s).PerSecond; rate > 0 {
-		if at, ok := t.paces.turn(s.ID, rate, r.Reason == reasonPace, t.store.Now()); !ok {
-			return channels.Delivery{}, channels.Verdict{Action: channels.Retry, At: at, Free: true, Reason: reasonPace}
-		}
+	a = admitted{owner: l.Owner, sub: s, waited: r.Reason == reasonPace}
+	if a.Delivery, err = t.render(l, s, e, r.Try+1); err != nil {
+		return a, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
 	}
-	d, err := t.render(l, s, e, r.Try+1)
-	if err != nil {
-		return d, channels.Verdict{Action: channels.DeadLetter, Reason: "rendering: " + err.Error()}
-	}
-	if !d.Expires.IsZero() && !t.store.Now().Before(d.Expires) { // a face may set less than the publish's
-		return d, channels.Verdict{Action: channels.Expire, Reason: "time to live used up"}
+	if !a.Expires.IsZero() && !t.store.Now().Before(a.Expires) { // a face may set less than the publish's
+		return a, channels.Verdict{Action: channels.Expire, Reason: "time to live used up"}
 	}
 	if redirect != "" {
-		d.Endpoint = redirect
+		a.Endpoint = redirect
 	}
-	return d, channels.Verdict{Action: channels.Send}
+	return a, channels.Verdict{Action: channels.Send}
 }
 
 // standing tells whether a publish's deliveries may go at all.
@@ -111,9 +134,9 @@ func (t *Topics) unread() channels.Verdict {
 }
 
 // hiccup gives an entry back after a failed read of the store.
-func (t *Topics) hiccup(e channels.Entry, err error) (channels.Delivery, channels.Verdict) {
+func (t *Topics) hiccup(e channels.Entry, err error) channels.Verdict {
 	t.log.Error("hand-off could not read the store", "delivery", e.ID, "error", err)
-	return channels.Delivery{}, t.unread()
+	return t.unread()
 }
 
 // subscriptionFor finds who a delivery goes to as things stand now.

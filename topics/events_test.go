@@ -199,3 +199,22 @@ func TestTheEventsTopicIsReserved(t *testing.T) {
 		require.ErrorIs(t, err, topics.ErrInvalid)
 	}
 }
+
+// A chunk of a broadcast to queues that are gone has few events, too.
+func TestAChunkHasFewEventsOfFailures(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.listen()
+	b.topic("news")
+	for i := range 60 {
+		name := fmt.Sprint("q", i)
+		_, err := b.store.CreateQueue(t.Context(), topics.QueueName(owner, name), queue.Settings{})
+		require.NoError(t, err)
+		b.subscribe("news", topics.SQS, name)
+		require.NoError(t, b.store.DeleteQueue(t.Context(), topics.QueueName(owner, name)))
+	}
+	require.Equal(t, topics.Ledger{topics.Failed: 60}, b.settle(b.publish(topics.Request{Topic: "news", Message: "x"})))
+	b.event(topics.PublishCompleted)
+	b.until(func() bool { return len(b.events(topics.DeliveryFailed)) == 10 })
+	require.Equal(t, 1+1+10, b.publishes())
+}

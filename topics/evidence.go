@@ -28,14 +28,18 @@ type Evidence struct {
 // evidence of a kind that may be tried again queues the delivery again. An
 // unknown delivery is ErrNotFound. Durable on return.
 func (t *Topics) Observe(ctx context.Context, ev Evidence) (applied bool, err error) {
-	for {
+	for gone := 0; ; {
 		applied, err = t.observe(ctx, ev)
 		if errors.Is(err, errStillSending) {
 			if err = t.awaitOutcome(ctx, ev.Delivery); err == nil {
 				continue
 			}
 		}
-		if !errors.Is(err, queue.ErrConflict) {
+		switch {
+		case errors.Is(err, queue.ErrConflict):
+		case errors.Is(err, queue.ErrNotFound) && gone < goneTries: // its subscription's dead-letter queue
+			gone++
+		default:
 			return applied, err
 		}
 	}
@@ -167,6 +171,10 @@ func (t *Topics) resend(ctx context.Context, b *queue.Batch, id queue.ID, r *del
 	return err
 }
 
+// uncertainHold is how long an uncertain delivery waits for evidence before it
+// is dropped.
+const uncertainHold = 24 * time.Hour
+
 // unsure adds the writes for an attempt whose answer was lost: sent again, or
 // held until evidence comes or its time is over.
 func (t *Topics) unsure(b *queue.Batch, e channels.Entry, r *deliveryRecord) error {
@@ -174,7 +182,7 @@ func (t *Topics) unsure(b *queue.Batch, e channels.Entry, r *deliveryRecord) err
 	if err := t.move(b, e.ID, r, cmdUnsure); err != nil {
 		return err
 	}
-	wait := t.UncertainHold
+	wait := uncertainHold
 	switch t.onUncertain(e.ID, r.Protocol) {
 	case Resend:
 		wait = time.Second

@@ -1,6 +1,7 @@
 package topics_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +54,82 @@ func TestEvidenceThatChangesNothingIsKept(t *testing.T) {
 	}, first)
 	require.Equal(t, topics.Failed, d.Unapplied[1].State)
 	require.Equal(t, 2, d.Unapplied[1].Try)
+}
+
+func TestProvidersWordAboutEndpointsAndRecipients(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.topic("alerts")
+	gone := b.subscribe("alerts", topics.SMS, "+1")
+	b.subscribe("alerts", topics.SMS, "+2")
+	b.sms.script(func(d channels.Delivery) (channels.Receipt, error) {
+		kind := channels.EndpointGone
+		if d.Endpoint == "+2" {
+			kind = channels.RecipientBlocked
+		}
+		return channels.Receipt{}, &channels.Error{Provider: "twilio", Kind: kind, Code: "1"}
+	})
+	require.Equal(t, topics.Ledger{topics.Failed: 2}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})))
+	s, err := b.Subscription(owner, gone.ID)
+	require.NoError(t, err)
+	require.Equal(t, "twilio: 1", s.Disabled)
+	list, err := b.Suppressions(owner, nil, 10)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+
+	require.Equal(t, topics.Ledger{topics.Suppressed: 1}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})),
+		"a disabled endpoint is no audience, a suppressed one gets nothing")
+	require.NoError(t, b.Unsuppress(t.Context(), owner, topics.Suppression{Protocol: topics.SMS, Endpoint: "+2"}))
+	b.sms.script(nil)
+	b.subscribe("alerts", topics.SMS, "+1") // registered anew
+	require.Equal(t, topics.Ledger{topics.Delivered: 2}, b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"})))
+}
+
+func TestUncertainIsHeldForEvidence(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.sms.script(func(channels.Delivery) (channels.Receipt, error) {
+		return channels.Receipt{}, &channels.Error{Provider: "twilio", Kind: channels.Uncertain, Code: "no_answer"}
+	})
+	id := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+1"}, Message: "x"})
+	b.until(func() bool {
+		st, err := b.Status(owner, id)
+		require.NoError(t, err)
+		return st.Ledger[topics.Uncertain] == 1
+	})
+	applied, err := b.Observe(t.Context(), topics.Evidence{Delivery: id.WithOrdinal(1), Try: 1, State: topics.Delivered})
+	require.NoError(t, err)
+	require.True(t, applied)
+	require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(id))
+	require.Equal(t, 1, b.sms.count("+1"), "never sent twice")
+}
+
+// A provider's report that asks for another attempt may come before the worker
+// has noted the end of this one.
+func TestAReportThatComesBeforeTheOutcome(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	begun, end := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.sms.script(func(channels.Delivery) (channels.Receipt, error) {
+		once.Do(func() { close(begun); <-end })
+		return channels.Receipt{}, nil
+	})
+	id := b.publish(topics.Request{To: to("+1"), Message: "x"})
+	<-begun
+	reported := make(chan bool)
+	go func() {
+		applied, err := b.Observe(t.Context(), topics.Evidence{
+			Delivery: id.WithOrdinal(1), Try: 1, State: topics.Failed,
+			Err: &channels.Error{Provider: "twilio", Kind: channels.Temporary, Code: "30008", MaxTries: 2},
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		reported <- applied
+	}()
+	close(end)
+	require.True(t, <-reported)
+	b.until(func() bool { return b.sms.count("+1") == 2 })
+	require.Equal(t, topics.Ledger{topics.Sent: 1}, b.settle(id))
 }

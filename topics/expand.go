@@ -61,8 +61,11 @@ func (t *Topics) work(ctx context.Context, name string, do func(context.Context,
 		for _, r := range batch {
 			received := context.WithoutCancel(ctx)
 			err := do(received, r)
-			if errors.Is(err, queue.ErrConflict) { // what it works on moved at the same moment: look again
+			switch {
+			case errors.Is(err, queue.ErrConflict): // what it works on moved at the same moment: look again
 				err = t.later(received, r, 0)
+			case errors.Is(err, queue.ErrNotFound): // a queue it sends to was deleted at the same moment
+				err = t.later(received, r, goneWait)
 			}
 			switch {
 			case err == nil, errors.Is(err, queue.ErrStaleHandle):
@@ -75,6 +78,9 @@ func (t *Topics) work(ctx context.Context, name string, do func(context.Context,
 	}
 	return ctx.Err()
 }
+
+// goneWait is the pause before work is done again that sent to a deleted queue.
+const goneWait = 100 * time.Millisecond
 
 // later gives an entry back for a while.
 func (t *Topics) later(ctx context.Context, r queue.Received, d time.Duration) error {

@@ -20,14 +20,22 @@ func (t *Topics) feedbackOf(b *queue.Batch, id queue.ID, r *deliveryRecord, o ch
 	}
 	s, _, err := get[Subscription](t.store, queue.Registry, subscriptionKey(l.Owner, l.Topic, r.Sub))
 	if err == nil {
-		t.feedback(b, &l.Publish, &s, id, r, o)
+		t.feedback(b, &l.Publish, &s, ended{id, r, o})
 	}
+}
+
+// ended is a delivery that got an outcome.
+type ended struct {
+	id      queue.ID
+	record  *deliveryRecord
+	outcome channels.Outcome
 }
 
 // feedback has the end of a delivery logged once b is committed, if its delivery
 // policy asks for that: how long it waited, how often it was tried and what the
 // provider said, without recipient or content.
-func (t *Topics) feedback(b *queue.Batch, p *Publish, s *Subscription, id queue.ID, r *deliveryRecord, o channels.Outcome) {
+func (t *Topics) feedback(b *queue.Batch, p *Publish, s *Subscription, e ended) {
+	r, o := e.record, e.outcome
 	policy := t.deliveryPolicy(p.Owner, s)
 	failed := o.Verdict.Action != channels.Done
 	if failed && !policy.LogFailures || !failed && rand.IntN(100) >= policy.LogSuccesses {
@@ -35,7 +43,7 @@ func (t *Topics) feedback(b *queue.Batch, p *Publish, s *Subscription, id queue.
 	}
 	dwell := t.store.Now().Sub(p.Created) - o.Took
 	attrs := []any{
-		"topic", p.Topic, "subscription", SubscriptionName(s.ID), "publish", PublishName(id), "delivery", DeliveryName(id),
+		"topic", p.Topic, "subscription", SubscriptionName(s.ID), "publish", PublishName(e.id), "delivery", DeliveryName(e.id),
 		"protocol", s.Protocol, "attempts", max(r.Try, 1), "dwell_ms", dwell.Milliseconds(), "took_ms", o.Took.Milliseconds(),
 	}
 	level := slog.LevelInfo

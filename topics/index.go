@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics/filter"
@@ -34,7 +35,7 @@ type index struct {
 	// Guarded by indexes.mu.
 	marked map[queue.ID]struct{} // changed since they were read
 	size   int                   // subscriptions, about
-	used   uint64                // when it was used last, counted in uses
+	used   time.Time             // last
 	asked  bool                  // the indexer is to work on it
 	made   bool                  // it was, once
 }

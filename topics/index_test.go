@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
@@ -289,33 +291,48 @@ func TestABroadcastByIndexGoesOnAfterARestart(t *testing.T) {
 	require.Equal(t, want, b.audience(id))
 }
 
-// There is room for the index of one topic; each is right all the same, and so
-// is one that is too large for an index.
-func TestIndexesMakeRoomForEachOther(t *testing.T) {
+// There is room for the index of one topic of two: the first keeps it while it is
+// in use, and the other is walked instead of taking its place at each publish.
+// What is too large for an index is walked, too; each is right all the same.
+func TestIndexesDoNotTakeEachOthersPlaces(t *testing.T) {
 	t.Parallel()
-	b := narrow(open(t, vfs.NewMem()))
-	b.IndexAtMost(30)
-	b.run()
-	filter := &topics.Filter{Policy: `{"colour":["red"]}`}
-	var crowds []crowd
-	for name, n := range map[string]int{"news": 20, "alerts": 20, "large": 40} {
-		b.topic(name)
-		var all []topics.Subscription
-		for _, e := range numbers(n) {
-			all = append(all, topics.Subscription{Protocol: topics.SMS, Endpoint: e, Filter: filter})
-		}
-		_, _, err := b.SubscribeAll(t.Context(), owner, name, all)
-		require.NoError(t, err)
-		crowds = append(crowds, crowd{bench: b, topic: name, made: n})
-	}
-	for range 3 {
-		for _, c := range crowds {
-			p := c.publish("blue", 0)
-			require.Equal(t, topics.Expanding, p.Phase, "%s has kept its index", c.topic)
-			if c.topic != "large" {
-				b.until(func() bool { return c.publish("blue", 0).Phase == topics.Expanded })
+	synctest.Test(t, func(t *testing.T) {
+		b := narrow(open(t, vfs.NewMem()))
+		b.IndexAtMost(30)
+		b.run()
+		defer b.stop()
+		crowdOf := func(name string, n int) crowd {
+			b.topic(name)
+			var all []topics.Subscription
+			for _, e := range numbers(n) {
+				all = append(all, topics.Subscription{Protocol: topics.SMS, Endpoint: e, Filter: &topics.Filter{Policy: `{"colour":["red"]}`}})
 			}
+			_, _, err := b.SubscribeAll(t.Context(), owner, name, all)
+			require.NoError(t, err)
+			return crowd{bench: b, topic: name, made: n}
+		}
+		first, second, large := crowdOf("first", 20), crowdOf("second", 20), crowdOf("large", 40)
+		indexed := func(c crowd) bool { return c.publish("blue", 0).Phase == topics.Expanded }
+		require.False(t, indexed(first))
+		pass(time.Second)
+		for range 10 {
+			require.True(t, indexed(first), "it keeps its place")
+			require.False(t, indexed(second))
+			require.False(t, indexed(large))
+			pass(time.Minute)
+		}
+		for range 10 { // the second alone
+			require.False(t, indexed(second))
+			pass(time.Minute)
+		}
+		pass(time.Second)
+		for range 10 {
+			require.True(t, indexed(second), "what nobody used gave way")
+			require.False(t, indexed(first))
+			pass(time.Minute)
+		}
+		for _, c := range []crowd{first, second, large} {
 			require.Len(t, b.audience(c.publish("red", 0).ID), c.made)
 		}
-	}
+	})
 }

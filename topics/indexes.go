@@ -1,7 +1,9 @@
 package topics
 
 import (
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/fanfare-gateway/fanfare/queue"
 )
@@ -10,13 +12,18 @@ import (
 // policy of its own one takes 0.4 KiB (a policy of one key) to 1.1 KiB (of five).
 const maxIndexed = 1 << 18
 
+// indexKept is how long an index keeps its place after its topic was last
+// published to. Until then a topic that does not fit beside it is walked: two
+// that took each other's place would be read at each publish all the same, and
+// indexed for nothing.
+const indexKept = 10 * time.Minute
+
 // indexes are the indexes of the topics published to lately.
 type indexes struct {
 	mu     sync.Mutex
 	all    map[topicName]*index
-	size   int // of all
-	most   int // maxIndexed
-	uses   uint64
+	size   int         // of all
+	most   int         // maxIndexed
 	wanted chan *index // those the indexer is to work on
 }
 
@@ -49,50 +56,63 @@ func (xs *indexes) get(n topicName) *index {
 	defer xs.mu.Unlock()
 	x := xs.all[n]
 	if x != nil {
-		xs.uses++
-		x.used = xs.uses
+		x.used = time.Now()
 	}
 	return x
 }
 
-// add makes room for an index of that many subscriptions; nil if they are too
-// many.
+// add makes an index of that many subscriptions; nil if there is no room for it.
 func (xs *indexes) add(n topicName, size int) *index {
 	xs.mu.Lock()
 	defer xs.mu.Unlock()
-	x := xs.all[n]
-	if x == nil && size <= xs.most {
-		xs.uses++
-		x = &index{name: n, marked: map[queue.ID]struct{}{}, used: xs.uses}
-		xs.all[n] = x
-		xs.fit(x, size)
+	if x := xs.all[n]; x != nil || !xs.room(size) {
+		return x
 	}
+	x := &index{name: n, size: size, marked: map[queue.ID]struct{}{}, used: time.Now()}
+	xs.all[n] = x
+	xs.size += size
 	return x
 }
 
-// made notes that an index is, and of how many subscriptions.
+// made notes that an index is, and of how many subscriptions. One that has
+// grown beyond its room is forgotten.
 func (xs *indexes) made(x *index, size int) {
 	xs.mu.Lock()
 	defer xs.mu.Unlock()
 	x.made = true
-	if xs.all[x.name] == x {
-		xs.fit(x, size)
+	if xs.all[x.name] != x {
+		return
+	}
+	xs.forget(x)
+	if x.size = size; xs.room(size) {
+		xs.all[x.name] = x
+		xs.size += size
 	}
 }
 
-// fit forgets the indexes that were not used for the longest time until x has room.
-func (xs *indexes) fit(x *index, size int) {
-	xs.size += size - x.size
-	x.size = size
-	for xs.size > xs.most {
-		oldest := x
-		for _, other := range xs.all {
-			if other.used < oldest.used {
-				oldest = other
-			}
+// room tells whether so many subscriptions fit. Indexes that were not used for
+// long give way to them, the one unused for the longest time first, if that
+// helps.
+func (xs *indexes) room(size int) bool {
+	var old []*index
+	free := xs.most - xs.size
+	for _, x := range xs.all {
+		if time.Since(x.used) >= indexKept {
+			old = append(old, x)
+			free += x.size
 		}
-		xs.forget(oldest)
 	}
+	if size > free {
+		return false
+	}
+	slices.SortFunc(old, func(a, b *index) int { return a.used.Compare(b.used) })
+	for _, x := range old {
+		if xs.size+size <= xs.most {
+			break
+		}
+		xs.forget(x)
+	}
+	return true
 }
 
 func (xs *indexes) drop(x *index) {

@@ -122,7 +122,7 @@ func latestRedriveKey(c Cause) []byte { return append([]byte{'c'}, c.text()...) 
 
 // idempotencyKey is scoped to what decides the shard: the group; a FIFO
 // topic's to the topic and, if its groups are apart, the group.
-func idempotencyKey(req Request) []byte {
+func idempotencyKey(req *Request) []byte {
 	if req.DedupID != "" {
 		scope := req.Owner.prefix() + "fifo/" + req.Topic + "\x00"
 		if req.DedupPerGroup {

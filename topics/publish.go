@@ -2,39 +2,22 @@ package topics
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
-	"time"
-	"unicode"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
-
-// idempotencyRecord remembers a publish by its Idempotency-Key.
-type idempotencyRecord struct {
-	Publish     queue.ID  `json:"publish"`
-	Fingerprint string    `json:"fingerprint"`
-	At          time.Time `json:"at"`
-}
 
 // Publish accepts a publish with one durable write. It returns once that is
 // durable: deliveries follow in the background. Replayed tells that the
 // Idempotency-Key was seen before and the first publish is returned. A request
 // that can never succeed is a FieldError, and nothing is written.
 func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed bool, err error) {
-	shard := t.place(req)
-	fingerprint := ""
-	if req.IdempotencyKey != "" {
-		fingerprint = fingerprintOf(req) // as it came: checking fills it in
-	}
+	at := t.place(&req) // as it came: checking fills it in
 	// A repeat gets its answer whatever has changed since: the deadline has
 	// passed, the template has a newer version, the topic is gone.
-	first, _, err := t.remembered(req, shard, fingerprint)
+	first, err := t.remembered(&req, &at)
 	if err != nil || !first.ID.IsZero() {
 		return first, err == nil, err
 	}
@@ -42,168 +25,41 @@ func (t *Topics) Publish(ctx context.Context, req Request) (p Publish, replayed 
 	if err != nil {
 		return Publish{}, false, err
 	}
-	for {
-		first, rev, err := t.remembered(req, shard, fingerprint)
+	for gone := 0; ; {
+		first, err := t.remembered(&req, &at)
 		if err != nil || !first.ID.IsZero() {
 			return first, err == nil, err
 		}
-		p, err := t.accept(ctx, req, c, shard, rev, fingerprint)
-		if errors.Is(err, queue.ErrConflict) {
-			continue // the same key at the same moment: the other one won
+		p, err := t.accept(ctx, &req, &c, at)
+		switch {
+		case errors.Is(err, queue.ErrConflict): // the same key at the same moment: the other one won
+		case errors.Is(err, queue.ErrNotFound) && gone < goneTries:
+			gone++
+		default:
+			return p, false, err
 		}
-		return p, false, err
 	}
 }
+
+// goneTries is how often a batch is built anew that sent to a queue which was
+// deleted at that moment: with the queue gone, its delivery fails for good and
+// the others go on. Each time takes another queue.
+const goneTries = 10
 
 // MaxFIFOSubscriptions is the most subscriptions of a FIFO topic, so that its
 // publishes are never expanded behind the answer.
 // https://docs.aws.amazon.com/general/latest/gr/sns.html
 const MaxFIFOSubscriptions = 100
 
-// repeatable tells whether a repeat of the request is recognised.
-func (r *Request) repeatable() bool { return r.IdempotencyKey != "" || r.DedupID != "" }
-
-// place is the shard a publish lives in: with its FIFO group, else found again
-// by its idempotency key, else in turn.
-func (t *Topics) place(req Request) int {
-	switch {
-	case req.Group != "":
-		return t.store.ShardOf(req.Group)
-	case req.IdempotencyKey != "":
-		return t.store.ShardOf(req.IdempotencyKey)
-	}
-	return t.store.NextShard()
-}
-
-func fingerprintOf(req Request) string {
-	text, _ := json.Marshal(req) // plain data: cannot fail
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
-}
-
-// remembered looks the idempotency key up; a zero Publish means it is free at
-// the revision returned.
-func (t *Topics) remembered(req Request, shard int, fingerprint string) (Publish, uint64, error) {
-	if !req.repeatable() {
-		return Publish{}, 0, nil
-	}
-	ttl := t.IdempotencyTTL
-	if req.DedupID != "" {
-		ttl = queue.DedupWindow
-	}
-	r, rev, err := get[idempotencyRecord](t.store, shard, idempotencyKey(req))
-	if errors.Is(err, ErrNotFound) {
-		return Publish{}, 0, nil
-	}
-	if err != nil || t.store.Now().Sub(r.At) > ttl {
-		return Publish{}, rev, err
-	}
-	if req.DedupID == "" && r.Fingerprint != fingerprint {
-		return Publish{}, rev, ErrIdempotencyMismatch
-	}
-	p, _, err := get[Publish](t.store, shard, publishKey(r.Publish))
-	if errors.Is(err, ErrNotFound) { // its ledger is not kept any more
-		err = nil
-	}
-	return p, rev, err
-}
-
-// check validates a request, sets its defaults, pins its template and returns
-// its content.
-func (t *Topics) check(req *Request) (content, error) {
-	c := content{
-		To: req.To, Subject: req.Subject, Message: req.Message, HTML: req.HTML, Overrides: req.Overrides, Variants: req.Variants, Face: req.Face,
-		Data: req.Data, Attributes: req.Attributes, Group: req.Group, Trace: req.Trace, DedupID: req.DedupID, CollapseID: req.CollapseID,
-	}
-	req.Lane = laneOf(req.Lane)
-	if err := t.checkRequest(req); err != nil {
-		return c, err
-	}
-	if (req.Topic == "") == (req.To == nil) {
-		return c, invalid("topic", "name either a topic or one endpoint (to)")
-	}
-	if req.Topic != "" {
-		if err := checkNotReserved("topic", req.Topic); err != nil {
-			return c, err
-		}
-		if _, err := t.Topic(req.Owner, req.Topic); err != nil {
-			return c, err
-		}
-	} else {
-		to, end, err := t.resolve(req.Owner, *req.To, "to.")
-		if err != nil {
-			return c, err
-		}
-		to.Endpoint = end.Address
-		c.To = &to
-	}
-	if err := t.pinTemplate(req); err != nil {
-		return c, err
-	}
-	text, _ := json.Marshal(c) // plain data: cannot fail
-	if c.size = len(text); c.size > t.MaxMessage {
-		return c, invalid("message", fmt.Sprintf("is %d bytes with everything around it, at most %d are allowed", c.size, t.MaxMessage))
-	}
-	return c, nil
-}
-
-func (t *Topics) checkRequest(req *Request) error {
-	if err := checkLane(req.Lane); err != nil {
-		return err
-	}
-	now := t.store.Now()
-	switch {
-	case req.Message == "" && req.Template == "" && len(req.Overrides)+len(req.Variants) == 0:
-		return invalid("message", "is missing; give a message or a template")
-	case !req.ExpiresAt.IsZero() && !req.ExpiresAt.After(now):
-		return invalid("expires_at", "lies in the past")
-	case req.SendAt.Sub(now) > queue.MaxDelay:
-		return invalid("send_at", "lies more than 400 days ahead")
-	case !req.ExpiresAt.IsZero() && req.SendAt.After(req.ExpiresAt):
-		return invalid("send_at", "lies behind expires_at")
-	case strings.ContainsFunc(req.Subject, unicode.IsControl):
-		return invalid("subject", "must not contain line breaks or other control characters")
-	case len(req.IdempotencyKey) > 255:
-		return invalid("Idempotency-Key", "must be at most 255 characters")
-	case len(req.CollapseID) > 64:
-		return invalid("collapse_id", "must be at most 64 bytes")
-	}
-	for name, a := range req.Attributes {
-		switch base, _, _ := strings.Cut(a.Type, "."); base {
-		case "String", "Number", "Binary":
-		default:
-			return invalid("attributes."+name+".type", "must be String, Number or Binary, with or without a label as in String.Array")
-		}
-	}
-	for protocol := range req.Overrides {
-		if !knownProtocol(protocol) {
-			return invalid("overrides."+protocol, "is no protocol")
-		}
-		if strings.ContainsFunc(req.Overrides[protocol].Subject, unicode.IsControl) {
-			return invalid("overrides."+protocol+".subject", "must not contain line breaks or other control characters")
-		}
-	}
-	return nil
-}
-
-func knownProtocol(name string) bool {
-	for _, p := range Protocols() {
-		if p == name {
-			return true
-		}
-	}
-	return false
-}
-
 // accept makes the one durable write.
-func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, keyRevision uint64, fingerprint string) (Publish, error) {
+func (t *Topics) accept(ctx context.Context, req *Request, c *content, at place) (Publish, error) {
 	topic, leave, err := t.enter(req.Owner, req.Topic)
 	if err != nil {
 		return Publish{}, err
 	}
 	defer leave()
 	p := Publish{
-		ID: t.store.NewID(shard), Owner: req.Owner, Topic: req.Topic, Lane: req.Lane, Template: req.Template,
+		ID: t.store.NewID(at.shard), Owner: req.Owner, Topic: req.Topic, Lane: req.Lane, Template: req.Template,
 		TemplateVersion: req.TemplateVersion, Created: t.store.Now().UTC(), SendAt: req.SendAt,
 		ExpiresAt: req.ExpiresAt, OnUncertain: topic.OnUncertain, Audience: t.store.NewID(0), Next: 1, Phase: Expanding,
 	}
@@ -214,10 +70,10 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 	b.Intake()
 	if req.repeatable() {
 		p.Key = idempotencyKey(req)
-		b.Expect(p.Key, keyRevision)
-		put(b, p.Key, idempotencyRecord{Publish: p.ID, Fingerprint: fingerprint, At: p.Created})
+		b.Expect(p.Key, at.revision)
+		put(b, p.Key, idempotencyRecord{Publish: p.ID, Fingerprint: at.fingerprint, At: p.Created})
 	}
-	put(b, contentKey(p.ID), c)
+	put(b, contentKey(p.ID), *c)
 	b.Put(openKey(p.ID), []byte{})
 	if req.SendAt.After(p.Created) {
 		p.Phase = Scheduled
@@ -226,13 +82,13 @@ func (t *Topics) accept(ctx context.Context, req Request, c content, shard int, 
 		if topic.ArchiveDays > 0 {
 			p.Archived = p.ID
 		}
-		if err := t.begin(b, &p, &c); err != nil {
+		if err := t.begin(b, &p, c); err != nil {
 			return p, err
 		}
 	}
 	put(b, publishKey(p.ID), p)
 	b.After(func() { t.m.accepted(c.size) })
-	if _, err := t.store.Commit(ctx, shard, b); err != nil {
+	if _, err := t.store.Commit(ctx, at.shard, b); err != nil {
 		return p, err
 	}
 	t.noteClosed(p.ID)
@@ -355,7 +211,7 @@ func (t *Topics) enqueue(b *queue.Batch, p *Publish, c *content, s Subscription)
 		b.Send(channels.QueueName(s.Account, p.Lane), queue.Message{ID: id, Group: s.Group})
 	}
 	if r.State != Queued {
-		t.feedback(b, p, &s, id, &r, done)
+		t.feedback(b, p, &s, ended{id, &r, done})
 		t.count(b, r, p)
 	}
 	put(b, deliveryKey(id), r)

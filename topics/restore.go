@@ -59,15 +59,6 @@ func (t *Topics) holdsRestored() bool {
 	return r.Incarnation > 0 && !r.Released
 }
 
-// Restored is when the store was restored from a backup, if deliveries are
-// held for it; else the zero time.
-func (t *Topics) Restored() time.Time {
-	if !t.holdsRestored() {
-		return time.Time{}
-	}
-	return t.restored.Load().At
-}
-
 // maySendAgain tells whether a delivery may have been sent by a store that is
 // no more.
 func (t *Topics) maySendAgain(p *Publish, e channels.Entry) bool {

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -124,4 +125,59 @@ func TestSubscriptionsOfAnOlderStoreAreCountedAtItsStart(t *testing.T) {
 	require.Equal(t, 2, b.counts("news").Confirmed)
 	b.subscribe("alerts", topics.SMS, "+3")
 	require.Equal(t, 3, b.counts("alerts").Confirmed)
+}
+
+// Subscribing anew while somebody unsubscribes ends as one or the other.
+func TestSubscribeMeetsUnsubscribe(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.topic("alerts")
+	for i := range 50 {
+		endpoint := fmt.Sprint("+", i)
+		first := b.subscribe("alerts", topics.SMS, endpoint)
+		b.sms.script(func(channels.Delivery) (channels.Receipt, error) {
+			return channels.Receipt{}, &channels.Error{Provider: "twilio", Kind: channels.EndpointGone, Code: "1"}
+		})
+		b.settle(b.publish(topics.Request{Topic: "alerts", Message: "x"}))
+		var wg sync.WaitGroup
+		wg.Go(func() { b.subscribe("alerts", topics.SMS, endpoint) })
+		wg.Go(func() { _ = b.Unsubscribe(t.Context(), owner, first.ID) })
+		wg.Wait()
+		subs, err := b.Subscriptions(owner, "alerts", queue.ID{}, 10)
+		require.NoError(t, err)
+		for _, s := range subs {
+			_, err := b.Subscription(owner, s.ID)
+			require.NoError(t, err, "what is listed can be looked up")
+			require.NoError(t, b.Unsubscribe(t.Context(), owner, s.ID))
+		}
+	}
+}
+
+// A topic that is made again has none of the subscribers of the one before.
+func TestSubscribeMeetsDeleteTopic(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	for i := range 50 {
+		b.topic("alerts")
+		var wg sync.WaitGroup
+		for j := range 4 {
+			wg.Go(func() {
+				_, err := b.Subscribe(t.Context(), owner, topics.Subscription{Topic: "alerts", Protocol: topics.SMS, Endpoint: fmt.Sprint("+", i, j)})
+				if err != nil && !errors.Is(err, topics.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Go(func() {
+			if err := b.DeleteTopic(t.Context(), owner, "alerts"); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Wait()
+		b.topic("alerts")
+		subs, err := b.Subscriptions(owner, "alerts", queue.ID{}, 10)
+		require.NoError(t, err)
+		require.Empty(t, subs)
+		require.NoError(t, b.DeleteTopic(t.Context(), owner, "alerts"))
+	}
 }

@@ -93,12 +93,6 @@ type Options struct {
 	Retention time.Duration
 	// IdempotencyTTL is how long an Idempotency-Key is remembered; default 24 h.
 	IdempotencyTTL time.Duration
-	// UncertainHold is how long an uncertain delivery waits for evidence
-	// before it is dropped; default 24 h.
-	UncertainHold time.Duration
-	// AuditEvery is the least pause between two rounds of the auditor; default
-	// 10 s. A long round is followed by a longer one.
-	AuditEvery time.Duration
 	// PlatformEvents words an event of a platform endpoint for the application's
 	// owner; nil: for nobody.
 	PlatformEvents func(o Owner, app *PlatformApplication, e PlatformEvent) Notice
@@ -148,8 +142,6 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 	setDefault(&o.MaxMessage, 1<<20)
 	setDefault(&o.Retention, 7*24*time.Hour)
 	setDefault(&o.IdempotencyTTL, 24*time.Hour)
-	setDefault(&o.UncertainHold, 24*time.Hour)
-	setDefault(&o.AuditEvery, 10*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -35,15 +35,16 @@ type core struct {
 
 	mu      sync.Mutex
 	seq     int
-	items   []Item // in order of Seq
-	whole   int    // index of the first that is not trimmed
-	bytes   int    // of details in memory
+	items   []Item         // in order of Seq
+	whole   int            // index of the first that is not trimmed
+	bytes   int            // of details in memory
+	first   map[string]int // Seq of what its receiver knows, by sameAs
 	signal  chan struct{}
 	journal *journal // nil: in memory only
 }
 
 func newCore(o Options) (*core, error) {
-	c := &core{opts: o}
+	c := &core{opts: o, first: map[string]int{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if o.Dir != "" {
 		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
@@ -118,6 +119,9 @@ func (c *core) record(it Item) Item {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	it.Seq, it.At = c.seq+1, time.Now().UTC()
+	if it.known() {
+		it.RepeatOf = c.first[it.sameAs()]
+	}
 	if c.journal != nil {
 		if err := c.journal.append(it); err != nil {
 			panic(fmt.Errorf("sandbox inbox: %w", err))
@@ -139,10 +143,18 @@ func (c *core) add(it Item) {
 		for i := c.whole; i < gone; i++ {
 			c.bytes -= c.items[i].details()
 		}
+		for i := range c.items[:gone] {
+			if same := c.items[i].sameAs(); c.first[same] == c.items[i].Seq {
+				delete(c.first, same)
+			}
+		}
 		c.items = slices.Delete(c.items, 0, gone)
 		c.whole = max(0, c.whole-gone)
 	}
 	c.items = append(c.items, it)
+	if it.known() && it.RepeatOf == 0 {
+		c.first[it.sameAs()] = it.Seq
+	}
 	c.bytes += it.details()
 	for ; c.bytes > keepDetails; c.whole++ {
 		old := &c.items[c.whole]
@@ -179,6 +191,7 @@ func (c *core) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.items, c.whole, c.bytes = nil, 0, 0
+	clear(c.first)
 	if c.journal == nil {
 		return
 	}

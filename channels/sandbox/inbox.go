@@ -27,6 +27,14 @@ type Item struct {
 	Accepted bool   `json:"accepted"`
 	Status   int    `json:"status,omitempty"`
 	Code     string `json:"code,omitempty"`
+	// RepeatOf is the Seq of an earlier accepted item that this one repeats, as the
+	// receiver sees it; 0 for none. It is known by the sender's own id: a phone shows
+	// only the later of two notifications of one collapse id (APNs) or tag (Android),
+	// the receiver of a webhook drops an id it knows.
+	// https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
+	// https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#AndroidNotification
+	// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+	RepeatOf int `json:"repeat_of,omitempty"`
 	// Callbacks are what the provider reports of the message later, each as
 	// "status" or "status:code"; Reported is how many have been answered.
 	Callbacks []string `json:"callbacks,omitempty"`
@@ -43,6 +51,22 @@ func (it *Item) details() int {
 		n += len(name) + len(value) + 32 // and their two headers
 	}
 	return n
+}
+
+// sameAs is what an item is known by when it comes again.
+func (it *Item) sameAs() string { return it.Provider + "\x00" + it.Recipient + "\x00" + it.Delivery }
+
+// known tells whether its receiver knows it when it comes again.
+func (it *Item) known() bool {
+	switch {
+	case !it.Accepted || it.Delivery == "":
+		return false
+	case it.Provider == ProviderAPNs:
+		return it.Fields["apns-collapse-id"] != ""
+	case it.Provider == ProviderFCM:
+		return it.Fields["tag"] != ""
+	}
+	return it.Provider == ProviderWebhook
 }
 
 // Inbox lists the accepted messages of a provider for a recipient, in order;

@@ -16,7 +16,7 @@ func accountsCommand() *cobra.Command {
 	o.flags(cmd)
 	l := listing{
 		path: pathOf("accounts"), key: "accounts", whole: true,
-		columns: []string{"name", "protocol", "state", "since", "in_flight", "code", "reason"},
+		columns: []string{"name", "protocol", "state", "since", "in_flight", "waiting", "code", "reason"},
 	}
 	cmd.AddCommand(
 		&cobra.Command{

@@ -2,6 +2,7 @@ package awswire
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -47,23 +48,36 @@ func (f form) has(prefix string) bool {
 	return i < len(f.names) && strings.HasPrefix(f.names[i], prefix)
 }
 
-// indexes are the numbers of a list's or map's entries, in their order: those
-// left out are no end of it.
-func (f form) indexes(name string) ([]int, error) {
-	var found []int
+// entries are the names of a list's or map's entries, in the order of their
+// numbers: those left out are no end of it. In SQS one alone may go without a
+// number, as in AttributeName=All and Attribute.Name=Policy of older clients.
+func (f form) entries(name string, m *member, p *part) ([]string, error) {
+	var numbers []int
+	var all []string
+	alone, compound := m.outer == "", p.kind == table || p.elem.kind != plain
+	if alone && !compound && f.first(name) != "" {
+		all = append(all, name)
+	}
 	prefix := name + "."
 	for i, _ := slices.BinarySearch(f.names, prefix); i < len(f.names) && strings.HasPrefix(f.names[i], prefix); i++ {
-		digits, _, _ := strings.Cut(f.names[i][len(prefix):], ".")
-		if n, err := strconv.Atoi(digits); err == nil && n > 0 && strconv.Itoa(n) == digits {
-			found = append(found, n)
+		index, _, _ := strings.Cut(f.names[i][len(prefix):], ".")
+		switch n, err := strconv.Atoi(index); {
+		case err == nil && n > 0 && strconv.Itoa(n) == index:
+			numbers = append(numbers, n)
+		case alone && compound && errors.Is(err, strconv.ErrSyntax):
+			all = []string{name}
+		default: // also AWS: https://github.com/rusoto/rusoto/issues/324
+			return nil, malformed(f.names[i] + " has no valid index: entries are " + prefix + "1, " + prefix + "2 and so on")
 		}
 	}
-	slices.Sort(found)
-	found = slices.Compact(found)
-	if len(found) > maxEntries {
+	slices.Sort(numbers)
+	for _, n := range slices.Compact(numbers) {
+		all = append(all, prefix+strconv.Itoa(n))
+	}
+	if len(all) > maxEntries {
 		return nil, malformed(fmt.Sprintf("%s has more than %d entries", name, maxEntries))
 	}
-	return found, nil
+	return all, nil
 }
 
 func (f form) decode(prefix string, s *shape, to reflect.Value) error {
@@ -102,13 +116,13 @@ func (f form) decodePart(name string, m *member, p *part, to reflect.Value) erro
 }
 
 func (f form) decodeList(name string, m *member, p *part, to reflect.Value) error {
-	numbers, err := f.indexes(name)
-	if err != nil || len(numbers) == 0 {
+	entries, err := f.entries(name, m, p)
+	if err != nil || len(entries) == 0 {
 		return err
 	}
-	to.Set(reflect.MakeSlice(to.Type(), len(numbers), len(numbers)))
-	for i, n := range numbers {
-		if err := f.decodePart(name+"."+strconv.Itoa(n), m, p.elem, to.Index(i)); err != nil {
+	to.Set(reflect.MakeSlice(to.Type(), len(entries), len(entries)))
+	for i, at := range entries {
+		if err := f.decodePart(at, m, p.elem, to.Index(i)); err != nil {
 			return err
 		}
 	}
@@ -116,13 +130,13 @@ func (f form) decodeList(name string, m *member, p *part, to reflect.Value) erro
 }
 
 func (f form) decodeMap(name string, m *member, p *part, to reflect.Value) error {
-	numbers, err := f.indexes(name)
-	if err != nil || len(numbers) == 0 {
+	entries, err := f.entries(name, m, p)
+	if err != nil || len(entries) == 0 {
 		return err
 	}
-	to.Set(reflect.MakeMapWithSize(to.Type(), len(numbers)))
-	for _, n := range numbers {
-		at := name + "." + strconv.Itoa(n) + "."
+	to.Set(reflect.MakeMapWithSize(to.Type(), len(entries)))
+	for _, at := range entries {
+		at += "."
 		key, ok := f.values[at+m.key]
 		if !ok {
 			return malformed(at + m.key + " is missing")

@@ -46,7 +46,7 @@ func (v Verifier) Verify(r *http.Request, body []byte) (Identity, error) {
 		who.Region = v.Region
 	}
 	if v.Open {
-		if isAccount(s.accessKey) {
+		if IsAccount(s.accessKey) {
 			who.Account = s.accessKey
 		}
 		return who, nil
@@ -114,7 +114,8 @@ func incomplete(message string) *Error {
 	return &Error{Code: "IncompleteSignature", JSONCode: coral + "IncompleteSignatureException", Status: http.StatusBadRequest, Message: message}
 }
 
-func isAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }
+// IsAccount tells whether a text is an account number: 12 digits.
+func IsAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }
 
 // isRegion keeps out what must not get into keys and ARNs.
 func isRegion(s string) bool {

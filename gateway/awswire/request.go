@@ -33,7 +33,7 @@ func Is(r *http.Request) bool {
 // atQueue tells whether a path is a queue's: /ACCOUNT/NAME.
 func atQueue(path string) bool {
 	account, name, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return isAccount(account) && name != ""
+	return IsAccount(account) && name != ""
 }
 
 // AtQueue tells whether the request went to a queue's own URL.

@@ -130,6 +130,14 @@ func TestBadInput(t *testing.T) {
 		"too large a number":         {form("Action=Echo&DelaySeconds=99999999999999999999"), 400, "InvalidParameterValue", "DelaySeconds"},
 		"no boolean":                 {form("Action=Echo&Raw=maybe"), 400, "InvalidParameterValue", "Raw is invalid: it must be true or false"},
 		"bad base64, form":           {form("Action=Echo&More.BinaryValue=!"), 400, "InvalidParameterValue", "More.BinaryValue is invalid: it must be base64"},
+		"an index of 0":              {form("Action=Echo&AttributeName.0=a"), 400, "MalformedInput", "AttributeName.0 has no valid index: entries are AttributeName.1, AttributeName.2 and so on"},
+		"an index with a zero":       {form("Action=Echo&AttributeName.01=a"), 400, "MalformedInput", "AttributeName.01 has no valid index"},
+		"an index that is none":      {form("Action=Echo&AttributeName.x=a"), 400, "MalformedInput", "AttributeName.x has no valid index"},
+		"a large index":              {form("Action=Echo&Attribute.99999999999999999999.Name=a"), 400, "MalformedInput", "has no valid index"},
+		"a negative index":           {form("Action=Echo&Tags.member.-1.Key=a"), 400, "MalformedInput", "Tags.member.-1.Key has no valid index"},
+		"a map's index":              {form("Action=Echo&Attributes.entry.x.key=a"), 400, "MalformedInput", "Attributes.entry.x.key has no valid index"},
+		"a map's entry, no index":    {form("Action=Echo&Attributes.entry.key=a"), 400, "MalformedInput", "Attributes.entry.key has no valid index"},
+		"a lone entry without name":  {form("Action=Echo&Attribute.Value=v"), 400, "MalformedInput", "Attribute.Name is missing"},
 		"a map's entry without name": {form("Action=Echo&Attribute.1.Value=v"), 400, "MalformedInput", "Attribute.1.Name is missing"},
 		"a long list":                {form("Action=Echo" + many.String()), 400, "MalformedInput", "AttributeName has more than 1000 entries"},
 		"too many fields":            {form("Action=Echo" + strings.Repeat("&x=", 1<<17)), 404, "MalformedQueryString", "name=value"},
@@ -166,7 +174,9 @@ func TestFormsAsAWSReadsThem(t *testing.T) {
 	for body, want := range map[string]string{
 		"&AttributeName.2=b&AttributeName.10=c":                          `<AttributeName>b</AttributeName><AttributeName>c</AttributeName>`, // gaps are no end, numbers no text
 		"&AttributeName=":                                                ``,                                                                 // how SDKs write an empty list
-		"&AttributeName.0=a&AttributeName.01=a&AttributeName.x=a":        ``,
+		"&AttributeName=All":                                             `<AttributeName>All</AttributeName>`,
+		"&Attribute.Name=a&Attribute.Value=b":                            `<Attribute><Name>a</Name><Value>b</Value></Attribute>`,
+		"&Tags.1=a&Tags=b&Other.x.y=c":                                   ``, // not of a list's entries
 		"&MessageBody=first&MessageBody=second":                          `<MessageBody>first</MessageBody>`,
 		"&Attribute.7.Name=a&Attribute.7.Value=b":                        `<Attribute><Name>a</Name><Value>b</Value></Attribute>`,
 		"&Attribute.1.Name=a&Attribute.2.Name=a&Attribute.2.Value=later": `<Attribute><Name>a</Name><Value>later</Value></Attribute>`,

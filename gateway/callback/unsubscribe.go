@@ -3,16 +3,16 @@ package callback
 import (
 	_ "embed"
 	"errors"
-	"html/template"
 	"net/http"
 
+	"github.com/fanfare-gateway/fanfare/gateway/page"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
-//go:embed page.html
-var pageSource string
+//go:embed unsubscribe.html
+var unsubscribeParts string
 
-var page = template.Must(template.New("page").Parse(pageSource))
+var unsubscribePage = page.New(unsubscribeParts)
 
 // view is what the page shows.
 type view struct {
@@ -31,7 +31,9 @@ const (
 	notDone      state = "not done"
 )
 
-var statuses = map[state]int{broken: http.StatusNotFound, notDone: http.StatusServiceUnavailable}
+var statuses = map[state]int{
+	subscribed: http.StatusOK, unsubscribed: http.StatusOK, again: http.StatusOK, broken: http.StatusNotFound, notDone: http.StatusServiceUnavailable,
+}
 
 // servePage is GET /u/TOKEN: it shows and changes nothing, because programs that
 // look for bad links open every one.
@@ -109,17 +111,6 @@ func (o Options) list(owner topics.Owner, s topics.Suppression) string {
 	return s.Topic
 }
 
-// show writes the page. It needs nothing from elsewhere and may load nothing.
 func show(w http.ResponseWriter, v view) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Robots-Tag", "noindex")
-	h.Set("Referrer-Policy", "no-referrer") // the address is the right to click
-	h.Set("Cache-Control", "no-store")
-	if status := statuses[v.State]; status != 0 {
-		w.WriteHeader(status)
-	}
-	_ = page.Execute(w, v) // the client went away: nobody to tell
+	unsubscribePage.Show(w, statuses[v.State], v)
 }

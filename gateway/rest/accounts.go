@@ -16,10 +16,11 @@ func (a *api) registerAccounts() {
 		Provider string `path:"provider"`
 		Name     string `path:"name"`
 	}
-	operation(a, "read", "GET /v1/accounts", "The providers' accounts and how they stand", func(context.Context, *struct{}) (*accountList, error) {
+	operation(a, "read", "GET /v1/accounts", "The providers' accounts and how they stand; also those that are not there any more and that deliveries wait for", func(context.Context, *struct{}) (*accountList, error) {
+		missing, err := a.Pool.Missing()
 		out := &accountList{}
-		out.Body.Accounts = append([]channels.AccountState{}, a.Pool.States()...)
-		return out, nil
+		out.Body.Accounts = append(append([]channels.AccountState{}, a.Pool.States()...), missing...)
+		return out, err
 	})
 	operation(a, "admin", "POST /v1/accounts/{provider}/{name}/pause", "Pause an account: its deliveries wait", func(_ context.Context, in *named) (*struct{}, error) {
 		return nil, a.Pool.Pause(in.Provider+"/"+in.Name, "by an operator")

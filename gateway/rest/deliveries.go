@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -32,7 +31,7 @@ func showDelivery(d topics.Delivery) Delivery {
 		DeadLettered: d.DeadLettered,
 	}
 	if !d.Subscription.IsZero() {
-		out.Subscription = subscriptionName(d.Subscription)
+		out.Subscription = topics.SubscriptionName(d.Subscription)
 	}
 	return out
 }
@@ -53,11 +52,9 @@ func (a *api) registerDeliveries() {
 		if err != nil {
 			return nil, err
 		}
-		var after queue.ID
-		if in.Cursor != "" {
-			if after, err = parseID("dlv_", "cursor", in.Cursor); err != nil {
-				return nil, err
-			}
+		after, err := in.behind("dlv_")
+		if err != nil {
+			return nil, err
 		}
 		var only []topics.State
 		if in.State != "" {

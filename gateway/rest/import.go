@@ -13,6 +13,7 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -130,7 +131,7 @@ func (i *importing) subscribe(ctx context.Context, chunk [][]byte) error {
 				return err
 			}
 		case sameSecret(made[k], good[k]) && answers[n].Secret != "":
-			answers[n].ID = subscriptionName(made[k].ID)
+			answers[n].ID = topics.SubscriptionName(made[k].ID)
 		default:
 			answers[n].Secret = ""
 		}

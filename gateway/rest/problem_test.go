@@ -83,6 +83,8 @@ type broken struct{ channels.Pool }
 
 func (*broken) States() []channels.AccountState { panic("out of order") }
 
+func (*broken) Missing() ([]channels.AccountState, error) { panic("out of order") }
+
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	var log logged

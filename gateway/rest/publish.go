@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
-	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -154,12 +153,9 @@ func (a *api) registerPublishes() {
 		Topic string `query:"topic" doc:"only of this topic; status events are listed only with theirs"`
 		Phase string `query:"phase" enum:"scheduled,expanding,expanded,completed"`
 	}) (*publishList, error) {
-		var before queue.ID
-		var err error
-		if in.Cursor != "" {
-			if before, err = parseID("pub_", "cursor", in.Cursor); err != nil {
-				return nil, err
-			}
+		before, err := in.behind("pub_")
+		if err != nil {
+			return nil, err
 		}
 		page, next, err := a.Topics.Publishes(ownerOf(ctx), topics.PublishFilter{Topic: in.Topic, Phase: topics.Phase(in.Phase)}, before, in.Limit)
 		out := &publishList{}

@@ -23,6 +23,8 @@ import (
 type Pool interface {
 	// States are the accounts' states.
 	States() []channels.AccountState
+	// Missing are the accounts that deliveries wait for and that are not there.
+	Missing() ([]channels.AccountState, error)
 	// Pause and Resume are channels.ErrNoAccount for an unknown account.
 	Pause(name, reason string) error
 	Resume(name string) error
@@ -136,6 +138,14 @@ func (a *api) describe(scope, route, summary string) huma.Operation {
 type Page struct {
 	Cursor string `query:"cursor" doc:"the next field of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+// behind is the id that a page follows; zero for the first page.
+func (p Page) behind(prefix string) (id queue.ID, err error) {
+	if p.Cursor == "" {
+		return id, nil
+	}
+	return parseID(prefix, "cursor", p.Cursor)
 }
 
 func invalid(field, reason string) error { return &topics.FieldError{Field: field, Reason: reason} }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/gateway/rest"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
@@ -129,12 +129,8 @@ func (b *bench) send(route, body string, headers ...string) (*http.Response, str
 			req.Host = value
 		}
 	}
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(b.t, err)
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(b.t, err)
-	return res, string(text)
+	res, text := wiretest.Send(b.t, req)
+	return res, text
 }
 
 // do makes a request that must be answered with the status and decodes the answer.

@@ -42,7 +42,7 @@ type Subscription struct {
 
 func showSubscription(s topics.Subscription) Subscription {
 	return Subscription{
-		ID: subscriptionName(s.ID), Topic: s.Topic, Protocol: s.Protocol, Endpoint: topics.ShownEndpoint(s), Account: s.Account,
+		ID: topics.SubscriptionName(s.ID), Topic: s.Topic, Protocol: s.Protocol, Endpoint: topics.ShownEndpoint(s), Account: s.Account,
 		Recipient: s.Recipient, Raw: s.Raw, Retry: showRetry(s.Retry), Replay: showReplay(s.Replay), Created: s.Created, Disabled: s.Disabled, DisabledSince: s.DisabledSince,
 	}
 }
@@ -95,7 +95,7 @@ func (a *api) registerSubscriptions() {
 			out.Body.Subscriptions = append(out.Body.Subscriptions, showSubscription(s))
 		}
 		if len(subs) == in.Limit {
-			out.Body.Next = subscriptionName(subs[len(subs)-1].ID)
+			out.Body.Next = topics.SubscriptionName(subs[len(subs)-1].ID)
 		}
 		return out, err
 	})
@@ -115,8 +115,6 @@ func (a *api) registerSubscriptions() {
 		return nil, a.Topics.Unsubscribe(ctx, ownerOf(ctx), id)
 	})
 }
-
-func subscriptionName(id queue.ID) string { return "sub_" + id.Hex() }
 
 // subscription is what is asked for, with a secret where one is needed.
 func (r SubscriptionRequest) subscription(topic string) (topics.Subscription, error) {

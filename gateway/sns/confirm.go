@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 		return nil, err
 	}
 	sub, err = confirmed(ctx, s.Topics, o, sub.ID, func(attributes map[string]string) {
-		attributes[keptAuthenticated] = boolText(!unsigned(r))
+		attributes[keptAuthenticated] = strconv.FormatBool(!unsigned(r))
 		if in.AuthenticateOnUnsubscribe == "true" && !unsigned(r) {
 			attributes[keptLocked] = "true"
 		}

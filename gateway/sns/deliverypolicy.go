@@ -1,14 +1,14 @@
 package sns
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // A DeliveryPolicy says how http and https endpoints are delivered to. What a
@@ -100,24 +100,22 @@ type unknownMember string
 
 func (u unknownMember) Error() string { return "Unexpected JSON member: " + string(u) }
 
-// readStrictly reads a policy over what is in v already; "" changes nothing.
+// readStrictly reads a policy over what is in v already; "" changes nothing, and
+// null leaves a part as it is.
 func readStrictly(text string, v any) error {
 	if text == "" {
 		return nil
 	}
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if err == nil {
-		if _, end := d.Token(); end == io.EOF {
-			return nil
-		}
-		err = errors.New("more behind it")
+	err := json.Unmarshal([]byte(text), v, json.RejectUnknownMembers(true), jsonv1.MergeWithLegacySemantics(true))
+	var at *json.SemanticError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &at):
+		return unknownMember(at.JSONPointer.LastToken())
+	default:
+		return errors.New("failed to parse JSON")
 	}
-	if _, name, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return unknownMember(strings.Trim(name, `"`))
-	}
-	return errors.New("failed to parse JSON")
 }
 
 // maxTotal is the most seconds all the delays of a policy may take.
@@ -192,43 +190,10 @@ func (h *healthy) check(prefix string) error {
 	return nil
 }
 
-// jsonText is a policy as attributes show it.
-func jsonText(policy any) string {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(policy) // strings and numbers: cannot fail
-	return strings.TrimSpace(b.String())
-}
-
 // effectiveDeliveryPolicy is a topic's policy with what it leaves to AWS.
 func effectiveDeliveryPolicy(policy string) string {
 	p, _ := readTopicPolicy(policy) // checked when it was set
-	return jsonText(map[string]topicPolicy{"http": p})
-}
-
-// shownTopicPolicy and shownPolicy are the texts of the policies as attributes
-// show them: AWS fills the whole in, and leaves what is in a part as it was given.
-type shownTopicPolicy struct {
-	Healthy          *json.RawMessage `json:"defaultHealthyRetryPolicy,omitempty"`
-	DisableOverrides bool             `json:"disableSubscriptionOverrides"`
-	Throttle         *json.RawMessage `json:"defaultThrottlePolicy,omitempty"`
-	Request          *json.RawMessage `json:"defaultRequestPolicy,omitempty"`
-}
-
-type shownPolicy struct {
-	Healthy    *json.RawMessage `json:"healthyRetryPolicy"`
-	Sickly     *json.RawMessage `json:"sicklyRetryPolicy"`
-	Throttle   *json.RawMessage `json:"throttlePolicy"`
-	Request    *json.RawMessage `json:"requestPolicy"`
-	Guaranteed bool             `json:"guaranteed"`
-}
-
-// shown is a policy as V shows it; text was checked when it was set.
-func shown[V any](text string) string {
-	var policy V
-	_ = json.Unmarshal([]byte(text), &policy)
-	return jsonText(policy)
+	return string(encoded(map[string]topicPolicy{"http": p}))
 }
 
 // textPlain is what SNS sends to http endpoints.

@@ -167,6 +167,7 @@ func TestDeliveryPoliciesThatAreNone(t *testing.T) {
 	topic := b.topic("alerts")
 	for policy, message := range map[string]string{
 		`{`: "failed to parse JSON", `[]`: "failed to parse JSON", `{} {}`: "failed to parse JSON",
+		`{"guaranteed":true,"guaranteed":true}`:                                            "failed to parse JSON",
 		`{"healthyRetryPolicy":{"numRetries":"3"}}`:                                        "failed to parse JSON",
 		`{"defaultThrottlePolicy":{"maxReceivesPerSecond":1}}`:                             "Unexpected JSON member: defaultThrottlePolicy",
 		`{"healthyRetryPolicy":{"numRetries":101}}`:                                        "healthyRetryPolicy.numRetries must be less than or equal to 100",
@@ -186,7 +187,7 @@ func TestDeliveryPoliciesThatAreNone(t *testing.T) {
 		refused(t, err, "InvalidParameter", 400, "Invalid parameter: Attributes Reason: DeliveryPolicy: "+message)
 	}
 	b.subscribe(topic, "https", "https://c.example/", map[string]string{
-		"RawMessageDelivery": "true", "DeliveryPolicy": `{"healthyRetryPolicy":{"minDelayTarget":36,"maxDelayTarget":36,"numRetries":100},"requestPolicy":{"headerContentType":"text/csv; charset=UTF-8"}}`,
+		"RawMessageDelivery": "true", "DeliveryPolicy": `{"healthyRetryPolicy":{"minDelayTarget":36,"maxDelayTarget":36,"numRetries":100,"backoffFunction":null},"sicklyRetryPolicy":null,"requestPolicy":{"headerContentType":"text/csv; charset=UTF-8"}}`,
 	})
 	_, err := b.SetTopicAttributes(t.Context(), &awssns.SetTopicAttributesInput{
 		TopicArn: &topic, AttributeName: aws.String("DeliveryPolicy"), AttributeValue: aws.String(`{"http":{"throttlePolicy":null}}`),

@@ -2,23 +2,29 @@ package sns
 
 import (
 	_ "embed"
-	"html/template"
 	"net/http"
 	"strings"
+
+	"github.com/fanfare-gateway/fanfare/gateway/page"
 )
 
 // PagePath is where Page is served.
 const PagePath = "/sns/confirm"
 
-//go:embed page.html
-var pageSource string
+//go:embed confirm.html
+var confirmParts string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageSource))
+var confirmPage = page.New(confirmParts)
 
 // view is what the page shows.
 type view struct {
 	Topic string // as people call it
-	State string // waiting, confirmed, broken, failed
+	State string
+}
+
+// pageStatuses are the states of a page, and what each is answered with.
+var pageStatuses = map[string]int{
+	"waiting": http.StatusOK, "confirmed": http.StatusOK, "broken": http.StatusNotFound, "failed": http.StatusServiceUnavailable,
 }
 
 // Page is where the link in a confirmation mail leads: opened it changes
@@ -28,7 +34,8 @@ func Page(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodPost:
-			showPage(w, o.page(r))
+			v := o.page(r)
+			confirmPage.Show(w, pageStatuses[v.State], v)
 		default:
 			w.Header().Set("Allow", "GET, HEAD, POST")
 			http.Error(w, "want GET or POST", http.StatusMethodNotAllowed)
@@ -61,22 +68,4 @@ func (o *Options) page(r *http.Request) view {
 		v.State = "confirmed"
 	}
 	return v
-}
-
-// showPage writes the page. It needs nothing from elsewhere and may load nothing.
-func showPage(w http.ResponseWriter, v view) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Robots-Tag", "noindex")
-	h.Set("Referrer-Policy", "no-referrer") // the address is the right to click
-	h.Set("Cache-Control", "no-store")
-	switch v.State {
-	case "broken":
-		w.WriteHeader(http.StatusNotFound)
-	case "failed":
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	_ = pageTemplate.Execute(w, v) // the client went away: nobody to tell
 }

@@ -3,6 +3,7 @@ package sns
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +15,8 @@ import (
 func (s *service) setsApplication(o topics.Owner, attributes map[string]string) func(*topics.PlatformApplication) error {
 	return func(app *topics.PlatformApplication) error {
 		const reason = "Attributes Reason: "
-		for name, value := range attributes {
-			if why := s.setApplicationAttribute(o, app, name, value); why != "" {
+		for _, name := range slices.Sorted(maps.Keys(attributes)) {
+			if why := s.setApplicationAttribute(o, app, name, attributes[name]); why != "" {
 				return invalid(reason + why)
 			}
 		}
@@ -115,7 +116,7 @@ func (s *service) checkEventTopic(o topics.Owner, name, arn string) string {
 // shownApplication are the attributes anybody may see; the credentials are none.
 // https://docs.aws.amazon.com/sns/latest/api/API_GetPlatformApplicationAttributes.html
 func shownApplication(app *topics.PlatformApplication) map[string]string {
-	all := map[string]string{enabled: boolText(!app.Disabled), "AuthenticationMethod": "Token"}
+	all := map[string]string{enabled: strconv.FormatBool(!app.Disabled), "AuthenticationMethod": "Token"}
 	for name, value := range map[string]string{"ApplePlatformTeamID": app.TeamID, "ApplePlatformBundleID": app.BundleID} {
 		if value != "" {
 			all[name] = value

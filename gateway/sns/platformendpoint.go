@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -90,10 +92,8 @@ func (s *service) createEndpoint(ctx context.Context, r *awswire.Request, in *cr
 			return nil, invalid(given.name + " Reason: " + why)
 		}
 	}
-	for name, value := range in.Attributes { // they go before the parameter
-		if why := s.setEndpointAttribute(&e, name, value); why != "" {
-			return nil, invalidAttribute(name, why)
-		}
+	if err := s.setEndpointAttributes(&e, in.Attributes); err != nil { // they go before the parameter
+		return nil, err
 	}
 	made, err := s.Topics.CreatePlatformEndpoint(ctx, o, e)
 	if err != nil {
@@ -127,6 +127,16 @@ func invalidAttribute(name, why string) error {
 		return invalid("Attributes Reason: " + unknownAttribute + ": " + name)
 	}
 	return invalid("Attributes Reason: " + invalidValue(name, why))
+}
+
+// setEndpointAttributes checks and sets attributes in order of their names.
+func (s *service) setEndpointAttributes(e *topics.PlatformEndpoint, attributes map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		if why := s.setEndpointAttribute(e, name, attributes[name]); why != "" {
+			return invalidAttribute(name, why)
+		}
+	}
+	return nil
 }
 
 // setEndpointAttribute checks and sets one attribute. It says what is wrong, or "".
@@ -189,12 +199,7 @@ func (s *service) setEndpoint(ctx context.Context, r *awswire.Request, in *endpo
 		return nil, missing("attributes")
 	}
 	_, err = s.Topics.ChangePlatformEndpoint(ctx, o, path, func(e *topics.PlatformEndpoint) error {
-		for name, value := range in.Attributes {
-			if why := s.setEndpointAttribute(e, name, value); why != "" {
-				return invalidAttribute(name, why)
-			}
-		}
-		return nil
+		return s.setEndpointAttributes(e, in.Attributes)
 	})
 	return nil, s.endpointFault(o, err, "Endpoint does not exist")
 }
@@ -209,7 +214,7 @@ func (s *service) getEndpoint(_ context.Context, r *awswire.Request, in *endpoin
 }
 
 func shownEndpoint(e *topics.PlatformEndpoint) map[string]string {
-	all := map[string]string{enabled: boolText(e.Enabled), deviceToken: e.Token}
+	all := map[string]string{enabled: strconv.FormatBool(e.Enabled), deviceToken: e.Token}
 	if e.UserData != "" {
 		all[userData] = e.UserData
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -48,7 +49,8 @@ type setSMSAttributesIn struct {
 }
 
 func (s *service) setSMSAttributes(ctx context.Context, r *awswire.Request, in *setSMSAttributesIn) (*nothing, error) {
-	for name, value := range in.Attributes {
+	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
+		value := in.Attributes[name]
 		switch good, ok := smsAttributes[name]; {
 		case !ok:
 			return nil, invalid("Attributes Reason: Unknown attribute " + name)

@@ -3,7 +3,6 @@ package sns_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/gateway/sns"
 	"github.com/fanfare-gateway/fanfare/queue"
 	"github.com/fanfare-gateway/fanfare/topics"
@@ -202,12 +202,8 @@ func fetch(t *testing.T, method, url string) (int, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	require.NoError(t, err)
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	return res.StatusCode, string(text)
+	res, text := wiretest.Send(t, r)
+	return res.StatusCode, text
 }
 
 // raw posts a form and gives the answer as it is, but for its request id.
@@ -217,10 +213,6 @@ func (b *bench) raw(form url.Values) (int, string) {
 	r, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url, strings.NewReader(form.Encode()))
 	require.NoError(b.t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(b.t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(b.t, err)
-	return res.StatusCode, strings.ReplaceAll(string(text), res.Header.Get("X-Amzn-RequestId"), "ID")
+	res, text := wiretest.Send(b.t, r)
+	return res.StatusCode, strings.ReplaceAll(text, res.Header.Get("X-Amzn-RequestId"), "ID")
 }

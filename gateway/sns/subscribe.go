@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
@@ -218,7 +219,7 @@ func sameAttributes(sub *topics.Subscription, asked map[string]string) bool {
 		has := sub.Attributes[name]
 		switch name {
 		case rawDelivery:
-			has, value = boolText(sub.Raw), strings.ToLower(value)
+			has, value = strconv.FormatBool(sub.Raw), strings.ToLower(value)
 		case filterScope:
 			has = string(scopeOf(sub))
 		}
@@ -227,11 +228,4 @@ func sameAttributes(sub *topics.Subscription, asked map[string]string) bool {
 		}
 	}
 	return true
-}
-
-func boolText(b bool) string {
-	if b {
-		return "true"
-	}
-	return "false"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
@@ -166,10 +167,10 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 	}
 	all := map[string]string{
 		"SubscriptionArn": s.subscriptionARN(o, sub.Topic, sub.ID), "TopicArn": s.topicARN(o, sub.Topic), "Owner": o.Account,
-		"Protocol": protocolOf(&sub), "Endpoint": s.endpointOf(&sub), "PendingConfirmation": boolText(sub.Pending),
-		"ConfirmationWasAuthenticated": boolText(sub.Attributes[keptAuthenticated] == "true" && !sub.Pending),
+		"Protocol": protocolOf(&sub), "Endpoint": s.endpointOf(&sub), "PendingConfirmation": strconv.FormatBool(sub.Pending),
+		"ConfirmationWasAuthenticated": strconv.FormatBool(sub.Attributes[keptAuthenticated] == "true" && !sub.Pending),
 		"SubscriptionPrincipal":        "arn:aws:iam::" + o.Account + ":user/fanfare",
-		rawDelivery:                    boolText(sub.Raw),
+		rawDelivery:                    strconv.FormatBool(sub.Raw),
 	}
 	for _, name := range []string{filterPolicy, delivery, redrive, roleARN} {
 		if value, ok := sub.Attributes[name]; ok {
@@ -188,7 +189,7 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 			return nil, wordFor(err, "SubscriptionArn")
 		}
 		p, _ := readPolicy(topic.Attributes[delivery], sub.Attributes[delivery], sub.Raw) // checked when they were set
-		all["EffectiveDeliveryPolicy"] = jsonText(p)
+		all["EffectiveDeliveryPolicy"] = string(encoded(p))
 		if own := all[delivery]; own != "" {
 			all[delivery] = shown[shownPolicy](own)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/gateway/sns"
 )
 
@@ -168,9 +169,7 @@ func TestTracesGoOn(t *testing.T) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/?"+form.Encode(), nil)
 		require.NoError(t, err)
 		r.Header.Set("X-Amzn-Trace-Id", trace)
-		res, err := http.DefaultClient.Do(r)
-		require.NoError(t, err)
-		require.NoError(t, res.Body.Close())
+		res, _ := wiretest.Send(t, r)
 		require.Equal(t, http.StatusOK, res.StatusCode)
 		got := b.receive("work")
 		require.Len(t, got, 1)

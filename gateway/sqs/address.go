@@ -23,7 +23,7 @@ func (s *service) ownerIn(account, region string) topics.Owner {
 	return topics.Owner{Account: account, Region: region}
 }
 
-// url is a queue's address as the caller reaches it.
+// address is a queue's URL as the caller reaches it.
 func address(r *awswire.Request, full string) string {
 	parts := strings.SplitN(full, "/", 4)
 	return r.Base + "/" + parts[1] + "/" + parts[3]
@@ -75,9 +75,9 @@ func (s *service) resolve(r *awswire.Request, queueURL string) (string, error) {
 		account = segments[len(segments)-2]
 	}
 	switch {
-	case name == "" || !isAccount(account) && !s.BareNames:
+	case name == "" || !awswire.IsAccount(account) && !s.BareNames:
 		return "", s.badAddress(queueURL)
-	case !isAccount(account):
+	case !awswire.IsAccount(account):
 		account = r.Account
 	case account != r.Account && !s.OtherAccounts:
 		return "", denied()
@@ -101,10 +101,6 @@ func denied() *awswire.Error {
 	e := refuse(http.StatusForbidden, "AccessDenied", "Access to the resource is denied: the queue is of another account.")
 	e.JSONCode = coral + "AccessDeniedException"
 	return e
-}
-
-func isAccount(text string) bool {
-	return len(text) == 12 && strings.Trim(text, "0123456789") == ""
 }
 
 // find is resolve and the queue itself.

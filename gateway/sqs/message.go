@@ -86,11 +86,16 @@ func digest(h hash.Hash, text []byte) {
 	h.Write(text)
 }
 
-// maxAttributes is the most attributes of a message.
-const maxAttributes = 10
+const (
+	// maxAttributes is the most attributes of a message.
+	maxAttributes = 10
+	// maxAttributeName is the most letters of an attribute's name. In the
+	// expression it would make 10 MB of it, at each start of the program.
+	maxAttributeName = 256
+)
 
 var (
-	attributeName = regexp.MustCompile(`^[\p{L}\p{N}_.-]{1,256}$`)
+	attributeName = regexp.MustCompile(`^[\p{L}\p{N}_.-]+$`)
 	reservedName  = regexp.MustCompile(`(?i)^(AWS|Amazon)\.`)
 	dataType      = regexp.MustCompile(`^(String|Number|Binary)(\..+)?$`)
 )
@@ -124,7 +129,8 @@ func (v *value) size() int {
 
 func checkName(name string) error {
 	switch {
-	case !attributeName.MatchString(name), strings.HasPrefix(name, "."), strings.HasSuffix(name, "."), strings.Contains(name, ".."):
+	case !attributeName.MatchString(name), utf8.RuneCountInString(name) > maxAttributeName, strings.HasPrefix(name, "."), strings.HasSuffix(name, "."),
+		strings.Contains(name, ".."):
 		return invalid("Message (user) attribute name '%s' is invalid: it can contain letters, digits, periods, hyphens and underscores, up to 256 of them, and no period first, last or twice in a row.", name)
 	case reservedName.MatchString(name):
 		return invalid("You cannot use message attribute names beginning with 'AWS.' or 'Amazon.' because these strings are reserved for internal use.")
@@ -194,10 +200,11 @@ func allowed(text string) bool {
 	return true
 }
 
-// system are a message's system attributes as they were sent: only
-// AWSTraceHeader can be.
+// systemAttributes is the trace header of a message's system attributes: only
+// AWSTraceHeader can be sent.
 func systemAttributes(attrs map[string]value) (trace *value, err error) {
-	for name, v := range attrs {
+	for _, name := range slices.Sorted(maps.Keys(attrs)) {
+		v := attrs[name]
 		if name != "AWSTraceHeader" {
 			return nil, invalid("Message system attribute name '%s' is invalid. It can only be AWSTraceHeader.", name)
 		}

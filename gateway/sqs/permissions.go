@@ -2,47 +2,13 @@ package sqs
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/gateway/policy"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
-
-// policy is a queue's policy, as far as permissions change it. Policies are
-// stored and shown; they are not evaluated.
-type policy struct {
-	Version   string           `json:"Version"`
-	ID        string           `json:"Id,omitempty"`
-	Statement []map[string]any `json:"Statement"`
-}
-
-// UnmarshalJSON also takes a policy whose Statement is a single one.
-func (p *policy) UnmarshalJSON(text []byte) error {
-	var raw struct {
-		Version   string
-		ID        string `json:"Id"`
-		Statement json.RawMessage
-	}
-	if err := json.Unmarshal(text, &raw); err != nil {
-		return err
-	}
-	p.Version, p.ID = raw.Version, raw.ID
-	if len(raw.Statement) == 0 {
-		return nil
-	}
-	if raw.Statement[0] == '{' {
-		p.Statement = make([]map[string]any, 1)
-		return json.Unmarshal(raw.Statement, &p.Statement[0])
-	}
-	return json.Unmarshal(raw.Statement, &p.Statement)
-}
-
-// label finds the statement of a permission; -1 if there is none.
-func (p *policy) label(name string) int {
-	return slices.IndexFunc(p.Statement, func(s map[string]any) bool { return s["Sid"] == name })
-}
 
 type addPermissionInput struct {
 	QueueURL string   `json:"QueueUrl"`
@@ -55,16 +21,12 @@ func (s *service) addPermission(ctx context.Context, r *awswire.Request, in *add
 	if err := s.checkPermission(in); err != nil {
 		return nil, err
 	}
-	return nil, s.changePolicy(ctx, r, in.QueueURL, func(q *queue.Queue, p *policy) error {
-		if p.label(in.Label) >= 0 {
+	return nil, s.changePolicy(ctx, r, in.QueueURL, func(q *queue.Queue, p *policy.Policy) error {
+		if !p.Add(policy.Statement{
+			Sid: in.Label, Effect: "Allow", Principal: policy.Accounts(in.Accounts), Action: policy.Actions("SQS", in.Actions), Resource: s.arn(q.Name),
+		}) {
 			return invalidValue("Label", in.Label, "Already exists.")
 		}
-		p.Statement = append(p.Statement, map[string]any{
-			"Sid": in.Label, "Effect": "Allow",
-			"Principal": map[string]any{"AWS": oneOrMany(in.Accounts, func(a string) string { return "arn:aws:iam::" + a + ":root" })},
-			"Action":    oneOrMany(in.Actions, func(a string) string { return "SQS:" + a }),
-			"Resource":  s.arn(q.Name),
-		})
 		return nil
 	})
 }
@@ -93,7 +55,7 @@ func (s *service) checkPermission(in *addPermissionInput) error {
 		return refuse(http.StatusForbidden, "OverLimit", "%d Actions were found, maximum allowed is %d.", len(in.Actions), maxActions)
 	}
 	for _, account := range in.Accounts {
-		if !isAccount(account) {
+		if !awswire.IsAccount(account) {
 			return invalidValue("PrincipalId", account, "Unable to verify.")
 		}
 	}
@@ -108,18 +70,6 @@ func (s *service) checkPermission(in *addPermissionInput) error {
 	return nil
 }
 
-// oneOrMany writes a list as policies do: one alone without brackets.
-func oneOrMany(texts []string, write func(string) string) any {
-	out := make([]string, len(texts))
-	for i, text := range texts {
-		out[i] = write(text)
-	}
-	if len(out) == 1 {
-		return out[0]
-	}
-	return out
-}
-
 type removePermissionInput struct {
 	QueueURL string `json:"QueueUrl"`
 	Label    string `json:"Label"`
@@ -129,22 +79,21 @@ func (s *service) removePermission(ctx context.Context, r *awswire.Request, in *
 	if in.Label == "" {
 		return nil, missing("Label")
 	}
-	return nil, s.changePolicy(ctx, r, in.QueueURL, func(_ *queue.Queue, p *policy) error {
-		i := p.label(in.Label)
-		if i < 0 {
+	return nil, s.changePolicy(ctx, r, in.QueueURL, func(_ *queue.Queue, p *policy.Policy) error {
+		if !p.Remove(in.Label) {
 			return invalidValue("Label", in.Label, "can't find label.")
 		}
-		p.Statement = slices.Delete(p.Statement, i, i+1)
 		return nil
 	})
 }
 
 // changePolicy changes a queue's policy; one without a statement is none.
-func (s *service) changePolicy(ctx context.Context, r *awswire.Request, queueURL string, change func(q *queue.Queue, p *policy) error) error {
+func (s *service) changePolicy(ctx context.Context, r *awswire.Request, queueURL string, change func(q *queue.Queue, p *policy.Policy) error) error {
 	return s.configure(ctx, r, queueURL, func(q *queue.Queue) error {
-		p := policy{Version: "2008-10-17", ID: s.arn(q.Name) + "/SQSDefaultPolicy"}
+		p := policy.Policy{Version: "2008-10-17", ID: s.arn(q.Name) + "/SQSDefaultPolicy"}
 		if text, ok := q.Settings.Tags[attrTag+"Policy"]; ok {
-			if err := json.Unmarshal([]byte(text), &p); err != nil {
+			var err error
+			if p, err = policy.Read(text); err != nil {
 				return invalidAttribute("Policy", "")
 			}
 		}
@@ -153,10 +102,9 @@ func (s *service) changePolicy(ctx context.Context, r *awswire.Request, queueURL
 		}
 		if len(p.Statement) == 0 {
 			delete(q.Settings.Tags, attrTag+"Policy")
-			return nil
+		} else {
+			q.Settings.Tags[attrTag+"Policy"] = p.String()
 		}
-		text, err := json.Marshal(p)
-		q.Settings.Tags[attrTag+"Policy"] = string(text)
-		return err
+		return nil
 	})
 }

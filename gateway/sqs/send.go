@@ -103,8 +103,7 @@ func checkIDs(set *queue.Settings, e *outgoing) error {
 			return invalidValue(f.name, f.text, f.name+" can only include alphanumeric and punctuation characters. 1 to 128 in length.")
 		}
 	}
-	switch {
-	case !set.FIFO && e.DedupID != "":
+	if !set.FIFO && e.DedupID != "" {
 		return notOfType("MessageDeduplicationId", e.DedupID)
 	}
 	return needIDs(set, e)

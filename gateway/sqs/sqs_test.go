@@ -2,7 +2,6 @@ package sqs_test
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/gateway/awswire/wiretest"
 	"github.com/fanfare-gateway/fanfare/gateway/sqs"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
@@ -113,10 +113,6 @@ func (f *face) post(t testing.TB, path, kind, target, body string) (status int, 
 	if target != "" {
 		req.Header.Set("X-Amz-Target", "AmazonSQS."+target)
 	}
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	return res.StatusCode, res.Header.Get("X-Amzn-Query-Error"), string(text)
+	res, text := wiretest.Send(t, req)
+	return res.StatusCode, res.Header.Get("X-Amzn-Query-Error"), text
 }

@@ -2,7 +2,9 @@ package sqs
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -47,7 +49,8 @@ func (s *service) tagQueue(ctx context.Context, r *awswire.Request, in *tagQueue
 }
 
 func checkTags(tags map[string]string) error {
-	for k, v := range tags {
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		v := tags[k]
 		switch {
 		case k == "" || len([]rune(k)) > 128:
 			return invalidValue("TagKey", k, "A tag key must be 1 to 128 characters.")

@@ -1,6 +1,10 @@
 package sqs
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
 
 // texts are attributes or tags by their names. As AWS it takes a number or a
 // boolean for its text, and it refuses null, of which encoding/json makes an
@@ -14,7 +18,8 @@ func (t *texts) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*t = make(texts, len(read))
-	for name, raw := range read {
+	for _, name := range slices.Sorted(maps.Keys(read)) {
+		raw := read[name]
 		value := string(raw)
 		switch raw[0] {
 		case 'n':

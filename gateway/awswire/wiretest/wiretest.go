@@ -8,7 +8,6 @@ package wiretest
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -113,15 +112,11 @@ func (c *conversation) ask(t *testing.T, what, body string) string {
 	if protocol == "json" {
 		r.Header.Set("X-Amz-Target", "AmazonSQS."+where)
 	}
-	res, err := http.DefaultClient.Do(r)
-	require.NoError(t, err)
-	defer res.Body.Close()
-	answer, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	if len(answer) == 0 {
-		answer = []byte("nothing")
+	res, answer := Send(t, r)
+	if answer == "" {
+		answer = "nothing"
 	}
-	return strings.TrimSpace(fmt.Sprint(res.StatusCode, " ", res.Header.Get("x-amzn-query-error"))) + "\n" + c.mask(string(answer))
+	return strings.TrimSpace(fmt.Sprint(res.StatusCode, " ", res.Header.Get("x-amzn-query-error"))) + "\n" + c.mask(answer)
 }
 
 func (c *conversation) mask(text string) string {
