@@ -15,27 +15,41 @@ type content struct {
 	group  string
 	dedup  string
 	source string // the queue a dead letter came from
+	before uint64 // its receives in the queues it was in before
 	attrs  []byte
 	body   []byte
 }
 
-const contentVersion = 1
+const (
+	contentVersion = 1
+	deadVersion    = 2 // before stands behind source
+)
 
 func (c *content) size() int {
 	n := 1 + len(c.id) + uvarintLen(uint64(c.sentAt))
 	for _, l := range [...]int{len(c.group), len(c.dedup), len(c.source), len(c.attrs)} {
 		n += uvarintLen(uint64(l)) + l
 	}
+	if c.before > 0 {
+		n += uvarintLen(c.before)
+	}
 	return n + len(c.body)
 }
 
 func (c *content) append(b []byte) []byte {
-	b = append(b, contentVersion)
+	version := byte(contentVersion)
+	if c.before > 0 {
+		version = deadVersion
+	}
+	b = append(b, version)
 	b = append(b, c.id[:]...)
 	b = binary.AppendUvarint(b, uint64(c.sentAt))
 	b = appendText(b, c.group)
 	b = appendText(b, c.dedup)
 	b = appendText(b, c.source)
+	if c.before > 0 {
+		b = binary.AppendUvarint(b, c.before)
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.attrs)))
 	b = append(b, c.attrs...)
 	return append(b, c.body...)
@@ -45,14 +59,18 @@ func (c *content) append(b []byte) []byte {
 func parseContent(b []byte) (content, error) {
 	var c content
 	r := reader{b: b}
-	if v := r.byte(); v != contentVersion && !r.bad {
-		return c, fmt.Errorf("%w: message of version %d", errCorrupt, v)
+	version := r.byte()
+	if version != contentVersion && version != deadVersion && !r.bad {
+		return c, fmt.Errorf("%w: message of version %d", errCorrupt, version)
 	}
 	copy(c.id[:], r.take(len(c.id)))
 	c.sentAt = int64(r.uvarint())
 	c.group = string(r.text())
 	c.dedup = string(r.text())
 	c.source = string(r.text())
+	if version == deadVersion {
+		c.before = r.uvarint()
+	}
 	if attrs := r.text(); len(attrs) > 0 {
 		c.attrs = attrs
 	}

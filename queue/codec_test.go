@@ -43,7 +43,7 @@ func TestPositions(t *testing.T) {
 
 // FuzzValues feeds the parsers of stored values: they may refuse, not panic.
 func FuzzValues(f *testing.F) {
-	c := content{id: ID{1}, sentAt: 5, group: "g", dedup: "d", source: "s", attrs: []byte("a"), body: []byte("b")}
+	c := content{id: ID{1}, sentAt: 5, group: "g", dedup: "d", source: "s", before: 3, attrs: []byte("a"), body: []byte("b")}
 	s := state{phase: phaseLeased, lease: 1, receives: 2, first: 3, leased: 4, due: 5, group: "g"}
 	f.Add(c.append(nil))
 	f.Add(s.append(nil))

@@ -195,13 +195,14 @@ func (w *writer) deadLetter(ln *line, s *state) *queueDef {
 }
 
 // bury moves a message to a dead-letter queue. It keeps its ID, its group and
-// the time it was sent; its receives start anew. In a FIFO queue its ID becomes
-// its deduplication id, as in SQS: two messages may have shared one. To another
-// shard it goes through the outbox, taken from here in this batch.
+// the time it was sent; its receives so far are told and do not count for where
+// it is. In a FIFO queue its ID becomes its deduplication id, as in SQS: two
+// messages may have shared one. To another shard it goes through the outbox,
+// taken from here in this batch.
 func (w *writer) bury(ln *line, pos uint64, s state, c *content, to *queueDef) {
 	w.remove(ln, pos, s)
 	dead := *c
-	dead.source = ln.queue.name
+	dead.source, dead.before = ln.queue.name, dead.before+s.receives
 	if ln.fifo {
 		dead.dedup = dead.id.String()
 	}

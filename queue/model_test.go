@@ -35,6 +35,7 @@ type modelMessage struct {
 	leased   bool
 	waiting  bool
 	receives int
+	before   int // receives in the queues it came from
 	lease    int // counts leases
 	began    time.Time
 	source   string
@@ -113,7 +114,7 @@ func (m *model) endLease(q *modelQueue, msg *modelMessage, at time.Time) {
 	msg.leased = false
 	if dead := m.queues[q.set.DeadLetter]; dead != nil && q.set.MaxReceives > 0 && msg.receives >= q.set.MaxReceives {
 		q.remove(msg)
-		m.add(dead, &modelMessage{body: msg.body, group: msg.group, source: q.name})
+		m.add(dead, &modelMessage{body: msg.body, group: msg.group, source: q.name, before: msg.before + msg.receives})
 		return
 	}
 	if at.After(m.now) {

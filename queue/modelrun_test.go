@@ -155,7 +155,7 @@ func (r *modelRun) receive(t *rapid.T) {
 		}
 		ready = slices.Delete(ready, i, i+1)
 		r.model.lease(q, msg, visibility)
-		require.Equal(t, msg.receives, g.Receives)
+		require.Equal(t, msg.before+msg.receives, g.Receives)
 		require.Equal(t, msg.group, g.Group)
 		require.Equal(t, msg.source, g.SourceQueue)
 		require.True(t, msg.due.Equal(g.VisibleAt))

@@ -103,6 +103,7 @@ func (w *writer) transfer(ln *line, pos uint64, s state, c *content, to *queueDe
 	def := to.current.Load()
 	moved := *c
 	moved.id, moved.sentAt, moved.source = w.sh.ids.next(w.now), w.now, ""
+	moved.before = 0
 	if def.Settings.FIFO {
 		moved.dedup = moved.id.String()
 	}

@@ -192,7 +192,8 @@ type Received struct {
 	Queue    string
 	Handle   Handle
 	Sequence uint64
-	// Receives counts this one; retries given back uncounted are not in it.
+	// Receives counts this one, and on a dead letter those in the queues it came
+	// from; retries given back uncounted are not in it.
 	Receives     int
 	SentAt       time.Time
 	FirstReceive time.Time

@@ -374,7 +374,7 @@ func received(sh *shard, q *queueDef, number uint64, l *leased, c *content) Rece
 		Queue:        q.name,
 		Handle:       Handle{queue: number, shard: sh.number, seq: l.pos, lease: l.state.lease},
 		Sequence:     l.pos,
-		Receives:     int(l.state.receives),
+		Receives:     int(c.before + l.state.receives),
 		SentAt:       timeOf(c.sentAt),
 		FirstReceive: timeOf(l.state.first),
 		VisibleAt:    timeOf(l.state.due),

@@ -114,7 +114,7 @@ func peek(messages, states *pebble.Iterator) (Peeked, error) {
 	}
 	p := Peeked{
 		Message:  Message{ID: c.id, Group: c.group, DedupID: c.dedup, Body: c.body, Attributes: c.attrs},
-		Position: pos, SentAt: timeOf(c.sentAt), SourceQueue: c.source, VisibleAt: timeOf(positionTime(pos)),
+		Position: pos, SentAt: timeOf(c.sentAt), SourceQueue: c.source, Receives: int(c.before), VisibleAt: timeOf(positionTime(pos)),
 	}
 	for states.Valid() && positionOf(states.Key()) < pos {
 		states.Next()
@@ -127,7 +127,7 @@ func peek(messages, states *pebble.Iterator) (Peeked, error) {
 		return Peeked{}, err
 	}
 	p.InFlight = st.phase == phaseLeased
-	p.Receives = int(st.receives)
+	p.Receives += int(st.receives)
 	if st.due != 0 {
 		p.VisibleAt = timeOf(st.due)
 	}

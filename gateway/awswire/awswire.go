@@ -40,6 +40,7 @@ type Service struct {
 	Version   string // of the Query protocol: "2012-11-05"
 	Namespace string // of its XML
 	ErrorType string // what __type begins with: "com.amazonaws.sqs#"
+	Detail    bool   // an empty Detail stands in its errors' XML: in those of SQS, not of SNS
 	Actions   map[string]Action
 	// Public names actions that anybody may call without a signature: links.
 	// They look themselves who may do what.

@@ -71,7 +71,7 @@ func handler(v awswire.Verifier) *awswire.Handler {
 		return map[string]awswire.Action{"Echo": awswire.Do(echo), "SendMessage": awswire.Do(sendMessage), own: awswire.Do(echo)}
 	}
 	return awswire.New(awswire.Options{Verifier: v, Services: []awswire.Service{
-		{Name: "sqs", Target: "AmazonSQS", Version: "2012-11-05", Namespace: "http://queue.amazonaws.com/doc/2012-11-05/", ErrorType: "com.amazonaws.sqs#", Actions: actions("CreateQueue")},
+		{Name: "sqs", Target: "AmazonSQS", Version: "2012-11-05", Namespace: "http://queue.amazonaws.com/doc/2012-11-05/", ErrorType: "com.amazonaws.sqs#", Detail: true, Actions: actions("CreateQueue")},
 		{Name: "sns", Version: "2010-03-31", Namespace: "http://sns.amazonaws.com/doc/2010-03-31/", Actions: actions("CreateTopic")},
 	}})
 }

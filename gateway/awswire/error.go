@@ -58,6 +58,10 @@ func (e *Error) xml(r *Request, s *Service) []byte {
 	escape(&b, e.Code)
 	b.WriteString(`</Code><Message>`)
 	escape(&b, e.Message)
-	b.WriteString(`</Message><Detail/></Error><RequestId>` + r.ID + `</RequestId></ErrorResponse>`)
+	b.WriteString(`</Message>`)
+	if s.Detail {
+		b.WriteString(`<Detail/>`)
+	}
+	b.WriteString(`</Error><RequestId>` + r.ID + `</RequestId></ErrorResponse>`)
 	return b.Bytes()
 }

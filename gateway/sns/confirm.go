@@ -2,8 +2,11 @@ package sns
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,6 +23,13 @@ const tokenLife = 48 * time.Hour
 
 // confirmToken is what goes out: the subscription's id, then its secret.
 func confirmToken(sub *topics.Subscription) string { return sub.ID.Hex() + sub.Token }
+
+// restoring is the secret that is sent when a subscription was ended: another
+// than the one that asked to confirm it, as on AWS. Both are good for both.
+func restoring(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
 
 // idLength is that of an id in a token.
 const idLength = 2 * len(queue.ID{})
@@ -53,6 +63,8 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	switch {
 	case errors.Is(err, errNoToken) && parts[3] != r.Region: // a link says its region by the topic alone
 		return nil, invalid("Topic")
+	case errors.Is(err, errNoToken) && !isHex(in.Token):
+		return nil, fault("InvalidParameter", http.StatusBadRequest, "Invalid token")
 	case errors.Is(err, errNoToken):
 		return nil, invalid("Token")
 	case err != nil:
@@ -66,6 +78,9 @@ func (s *service) confirm(ctx context.Context, r *awswire.Request, in *confirmIn
 	})
 	return &subscriptionOut{s.subscriptionARN(o, sub.Topic, sub.ID)}, err
 }
+
+// isHex tells whether a token could be one, which SNS answers in other words.
+func isHex(token string) bool { return strings.Trim(token, "0123456789abcdef") == "" }
 
 // confirmed confirms a subscription that waits for it, or that was ended and is
 // wanted back.
@@ -110,7 +125,7 @@ func (s *Options) pending(o topics.Owner, token string) (topics.Subscription, er
 		return sub, errNoToken
 	case err != nil:
 		return sub, err
-	case !sameSecret(token[idLength:], sub.Token), sub.Pending && s.Store.Now().Sub(sub.Created) > tokenLife:
+	case !sameSecret(token[idLength:], sub.Token) && !sameSecret(token[idLength:], restoring(sub.Token)), sub.Pending && s.Store.Now().Sub(sub.Created) > tokenLife:
 		return sub, errNoToken
 	}
 	return sub, nil

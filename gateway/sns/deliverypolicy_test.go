@@ -141,6 +141,26 @@ func TestEffectiveDeliveryPolicy(t *testing.T) {
 	require.Contains(t, effective(), `"minDelayTarget":20,"maxDelayTarget":20,"numRetries":3`)
 }
 
+func TestDeliveryPolicyIsShownWhole(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	for given, shown := range map[string]string{
+		`{"http":{"defaultRequestPolicy":{"headerContentType":"application/json"}}}`:                           `{"http":{"disableSubscriptionOverrides":false,"defaultRequestPolicy":{"headerContentType":"application/json"}}}`,
+		`{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":5,"maxDelayTarget":6,"numRetries":1}}}`:        `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":5,"maxDelayTarget":6,"numRetries":1},"disableSubscriptionOverrides":false}}`,
+		`{"http":{"defaultHealthyRetryPolicy":null,"defaultThrottlePolicy":null}}`:                             `{"http":{"disableSubscriptionOverrides":false}}`,
+		`{"http":{"disableSubscriptionOverrides":true,"defaultThrottlePolicy":{"maxReceivesPerSecond":1000}}}`: `{"http":{"disableSubscriptionOverrides":true,"defaultThrottlePolicy":{"maxReceivesPerSecond":1000}}}`,
+	} {
+		_, err := b.SetTopicAttributes(t.Context(), &awssns.SetTopicAttributesInput{TopicArn: &topic, AttributeName: aws.String("DeliveryPolicy"), AttributeValue: &given})
+		require.NoError(t, err)
+		got, err := b.GetTopicAttributes(t.Context(), &awssns.GetTopicAttributesInput{TopicArn: &topic})
+		require.NoError(t, err)
+		require.Equal(t, shown, got.Attributes["DeliveryPolicy"])
+	}
+	arn := b.subscribe(topic, "https", "https://a.example/", map[string]string{"DeliveryPolicy": `{"throttlePolicy":{"maxReceivesPerSecond":1000}}`})
+	require.Equal(t, `{"healthyRetryPolicy":null,"sicklyRetryPolicy":null,"throttlePolicy":{"maxReceivesPerSecond":1000},"requestPolicy":null,"guaranteed":false}`, b.attributes(arn)["DeliveryPolicy"])
+}
+
 func TestDeliveryPoliciesThatAreNone(t *testing.T) {
 	t.Parallel()
 	b := start(t)

@@ -193,9 +193,12 @@ func TestMessageStructureJSON(t *testing.T) {
 	require.NoError(t, say(`{"default": "all", "sms": "short", "sqs": {"not": "text"}, "fax": "x"}`))
 	require.Equal(t, "all", string(b.receive("work")[0].Body))
 	require.Equal(t, "short", b.sent[topics.SMS].next(t).Content.Text)
+	require.NoError(t, say(`{"default":"first","default":"last"}`))
+	require.Equal(t, "last", string(b.receive("work")[0].Body))
+	require.Equal(t, "last", b.sent[topics.SMS].next(t).Content.Text)
 	const noParse, noDefault = "Invalid parameter: Message Structure - JSON message body failed to parse", "Invalid parameter: Message Structure - No default entry in JSON message body"
 	for message, why := range map[string]string{
-		`{`: noParse, `[]`: noParse, `null`: noParse, `{"default":"a"} x`: noParse, `{"default":"a","default":"b"}`: noParse, `{"sms":"a"}`: noDefault, `{"default":1}`: noDefault,
+		`{`: noParse, `[]`: noParse, `{"default":"a"} x`: noParse, `null`: noParse, `{"default":"a","default":1}`: noDefault, `{"sms":"a"}`: noDefault, `{"default":1}`: noDefault,
 	} {
 		refused(t, say(message), "InvalidParameter", 400, why)
 	}

@@ -1,10 +1,8 @@
 package sns
 
 import (
-	"errors"
+	"encoding/json"
 	"slices"
-
-	"github.com/go-json-experiment/json"
 
 	"github.com/fanfare-gateway/fanfare/topics"
 )
@@ -22,8 +20,8 @@ const structure = "MessageStructure"
 // is passed over. A message to one device may do without words for everybody.
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 func (m *message) byProtocol(req *topics.Request) error {
-	all, err := members(m.Message)
-	if err != nil {
+	all, ok := members(m.Message)
+	if !ok {
 		return invalid("Message Structure - JSON message body failed to parse")
 	}
 	text, ok := all[everybody]
@@ -57,21 +55,18 @@ func speaks(all map[string]string, name string) bool {
 	return ok
 }
 
-// members are the string members of a JSON object, in which no name may stand
-// twice.
-func members(text string) (map[string]string, error) {
-	var given map[string]any
-	if err := json.Unmarshal([]byte(text), &given); err != nil {
-		return nil, err
+// members are the string members of a JSON object; of a key that stands twice
+// the last counts.
+func members(text string) (all map[string]string, ok bool) {
+	var read map[string]any
+	if err := json.Unmarshal([]byte(text), &read); err != nil || read == nil {
+		return nil, false
 	}
-	if given == nil {
-		return nil, errors.New("want a JSON object, not null")
-	}
-	all := map[string]string{}
-	for name, value := range given {
-		if words, ok := value.(string); ok {
-			all[name] = words
+	all = map[string]string{}
+	for name, value := range read {
+		if s, ok := value.(string); ok {
+			all[name] = s
 		}
 	}
-	return all, nil
+	return all, true
 }

@@ -125,9 +125,12 @@ func TestConfirmation(t *testing.T) {
 	confirm := func(topic, token string) (*awssns.ConfirmSubscriptionOutput, error) {
 		return b.ConfirmSubscription(t.Context(), &awssns.ConfirmSubscriptionInput{TopicArn: &topic, Token: &token, AuthenticateOnUnsubscribe: aws.String("true")})
 	}
-	for _, wrong := range []string{"abc", token[:len(token)-1], token[:len(token)-1] + "x", "00" + token[2:]} {
+	for wrong, message := range map[string]string{
+		"abc": "Invalid parameter: Token", token[:len(token)-1]: "Invalid parameter: Token", "00" + token[2:]: "Invalid parameter: Token",
+		token[:len(token)-1] + "x": "Invalid token", "randomtoken": "Invalid token",
+	} {
 		_, err := confirm(topic, wrong)
-		refused(t, err, "InvalidParameter", 400, "Invalid parameter: Token")
+		refused(t, err, "InvalidParameter", 400, message)
 	}
 	for _, wrong := range []string{"alerts", topic + ":x", strings.Replace(topic, region, "eu-west-1", 1)} {
 		_, err := confirm(wrong, token)

@@ -218,6 +218,9 @@ func (s *service) getSubscriptionAttributes(_ context.Context, r *awswire.Reques
 		}
 		p, _ := readPolicy(topic.Attributes[delivery], sub.Attributes[delivery], sub.Raw) // checked when they were set
 		all["EffectiveDeliveryPolicy"] = string(encoded(p))
+		if own := all[delivery]; own != "" {
+			all[delivery] = shown[shownPolicy](own)
+		}
 	}
 	return &attributesOut{all}, nil
 }

@@ -106,7 +106,7 @@ func TestTopicAttributes(t *testing.T) {
 		"DisplayName": "Alerts", "Policy": `{"Version":"2012-10-17"}`, "TracingConfig": "Active", "KmsMasterKeyId": "alias/aws/sns",
 		"SignatureVersion": "2", "HTTPSuccessFeedbackRoleArn": "arn:aws:iam::000000000000:role/r", "SQSSuccessFeedbackSampleRate": "100",
 		"LambdaFailureFeedbackRoleArn": "arn:aws:iam::000000000000:role/r", "ArchivePolicy": `{"MessageRetentionPeriod":"30"}`,
-		"DeliveryPolicy": `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":1,"maxDelayTarget":60,"numRetries":50,"numNoDelayRetries":3,"backoffFunction":"exponential"}}}`,
+		"DeliveryPolicy": `{"http":{"defaultHealthyRetryPolicy":{"minDelayTarget":1,"maxDelayTarget":60,"numRetries":50,"numNoDelayRetries":3,"backoffFunction":"exponential"},"disableSubscriptionOverrides":false}}`,
 	}
 	for name, value := range kept {
 		require.NoError(t, set(name, value), name)
@@ -219,9 +219,9 @@ func TestTopicAnswersOnTheWire(t *testing.T) {
 		{"Action=ListTagsForResource&ResourceArn=" + arn, 200, `<ListTagsForResourceResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><ListTagsForResourceResult><Tags><member><Key>k</Key><Value>v</Value></member></Tags></ListTagsForResourceResult>` + meta + `</ListTagsForResourceResponse>`},
 		{"Action=SetTopicAttributes&AttributeName=DisplayName&AttributeValue=A&TopicArn=" + arn, 200, `<SetTopicAttributesResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">` + meta + `</SetTopicAttributesResponse>`},
 		{"Action=DeleteTopic&TopicArn=" + arn, 200, `<DeleteTopicResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/">` + meta + `</DeleteTopicResponse>`},
-		{"Action=GetTopicAttributes&TopicArn=" + arn, 404, `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>NotFound</Code><Message>Topic does not exist</Message><Detail/></Error><RequestId>ID</RequestId></ErrorResponse>`},
-		{"Action=CreateTopic", 400, `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>ValidationError</Code><Message>1 validation error detected: Value null at &#39;name&#39; failed to satisfy constraint: Member must not be null</Message><Detail/></Error><RequestId>ID</RequestId></ErrorResponse>`},
-		{"Action=Nothing", 400, `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>The action Nothing is not valid for this endpoint.</Message><Detail/></Error><RequestId>ID</RequestId></ErrorResponse>`},
+		{"Action=GetTopicAttributes&TopicArn=" + arn, 404, `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>NotFound</Code><Message>Topic does not exist</Message></Error><RequestId>ID</RequestId></ErrorResponse>`},
+		{"Action=CreateTopic", 400, `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>ValidationError</Code><Message>1 validation error detected: Value null at &#39;name&#39; failed to satisfy constraint: Member must not be null</Message></Error><RequestId>ID</RequestId></ErrorResponse>`},
+		{"Action=Nothing", 400, `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>The action Nothing is not valid for this endpoint.</Message></Error><RequestId>ID</RequestId></ErrorResponse>`},
 	} {
 		form, err := url.ParseQuery(c.form)
 		require.NoError(t, err)

@@ -154,6 +154,9 @@ func (s *service) getTopicAttributes(_ context.Context, r *awswire.Request, in *
 		all["ContentBasedDeduplication"] = "false"
 	}
 	maps.Copy(all, t.Attributes)
+	if own := all[delivery]; own != "" {
+		all[delivery] = shown[map[string]shownTopicPolicy](own)
+	}
 	addArchive(all, &t, s.Store.Now())
 	return &attributesOut{all}, nil
 }

@@ -75,6 +75,7 @@ func (s *service) deactivate(ctx context.Context, o topics.Owner, id queue.ID) e
 		return err
 	}
 	sub := d.Subscription
+	sub.Token = restoring(sub.Token)
 	req := topics.Request{
 		Owner: o, To: &topics.Target{Protocol: sub.Protocol, Endpoint: sub.Endpoint, Account: sub.Account},
 		ExpiresAt: d.At.Add(tokenLife), IdempotencyKey: "sns-unsubscribed-" + id.Hex() + d.At.String(),

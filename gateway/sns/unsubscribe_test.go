@@ -47,7 +47,7 @@ func TestALinkThatUnsubscribesCanBeUndone(t *testing.T) {
 	b := start(t)
 	topic := b.topic("alerts")
 	arn := b.confirmed(topic, "https", "https://a.example/x", map[string]string{"FilterPolicyScope": "MessageBody", "FilterPolicy": `{"a":["b"]}`})
-	before := b.attributes(arn)
+	before, token := b.attributes(arn), b.tokenOf(arn)
 	b.leave(arn)
 	told := b.sent[topics.Webhook].next(t)
 	require.Equal(t, "https://a.example/x", told.Endpoint)
@@ -58,6 +58,7 @@ func TestALinkThatUnsubscribesCanBeUndone(t *testing.T) {
 		"x-amz-sns-message-type": "UnsubscribeConfirmation", "x-amz-sns-message-id": e["MessageId"], "x-amz-sns-topic-arn": topic, "x-amz-sns-subscription-arn": arn,
 	}, told.Content.Headers)
 	require.Equal(t, "UnsubscribeConfirmation", e["Type"])
+	require.NotEqual(t, token, e["Token"], "not the one that confirmed it")
 	require.Equal(t, "You have chosen to deactivate subscription "+arn+".\nTo cancel this operation and restore the subscription, visit the SubscribeURL included in this message.", e["Message"])
 	require.NotEmpty(t, e["Signature"])
 

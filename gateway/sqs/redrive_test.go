@@ -106,6 +106,7 @@ func TestDeadLettersMoveBack(t *testing.T) {
 	one := f.receive(t, dead)
 	require.Len(t, one, 4)
 	require.Equal(t, arn("one"), one[0].Attributes["DeadLetterQueueSourceArn"])
+	require.Equal(t, "2", one[0].Attributes["ApproximateReceiveCount"], "received before in its source")
 	for _, m := range one {
 		_, err := f.ChangeMessageVisibility(t.Context(), &awssqs.ChangeMessageVisibilityInput{QueueUrl: dead, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0})
 		require.NoError(t, err)

@@ -25,7 +25,7 @@ func (s *service) asked(r *awswire.Request, full string, attrs, tags map[string]
 	switch kind {
 	case "true":
 		if !fifoName.MatchString(name) {
-			return set, invalid("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length")
+			return set, invalid("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length.")
 		}
 		set.FIFO = true
 	case "false", "":

@@ -68,6 +68,7 @@ func Service(o Options) awswire.Service {
 		Version:   "2012-11-05",
 		Namespace: "http://queue.amazonaws.com/doc/2012-11-05/",
 		ErrorType: "com.amazonaws.sqs#",
+		Detail:    true,
 		Actions:   s.actions,
 	}
 }

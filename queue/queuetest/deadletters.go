@@ -32,9 +32,19 @@ func deadLetters() behaviours {
 			require.Equal(k, "a", string(r.Attributes))
 			require.Equal(k, "g", r.Group)
 			require.Equal(k, sentAt, r.SentAt)
-			require.Equal(k, 1, r.Receives)
+			require.Equal(k, 3, r.Receives)
 			k.remove("dead", r)
 			k.counts("dead", 0, 0, 0)
+		},
+		"receives in the queues before are told, and do not count in the next": func(k *kit) {
+			k.create("last", queue.Settings{})
+			k.create("dead", queue.Settings{Visibility: time.Minute, MaxReceives: 2, DeadLetter: "last"})
+			k.create("q", set)
+			k.send("q", "m")
+			for receives, name := range []string{"q", "q", "dead", "dead", "last"} {
+				require.Equal(k, receives+1, k.one(name).Receives)
+				k.pass(time.Minute)
+			}
 		},
 		"a counted retry moves, a given-back one does not": func(k *kit) {
 			k.create("dead", queue.Settings{})

@@ -21,7 +21,7 @@ type Attribute struct {
 
 // Message is what policies look at. It is safe for use by many goroutines.
 type Message struct {
-	attributes fields
+	attributes fields // nil: none was published
 	body       func() (fields, bool)
 }
 
@@ -37,7 +37,10 @@ type fields map[string]field
 // NewMessage prepares a message for policies. It reads the body when the first
 // policy asks for it, so the body must not be changed afterwards.
 func NewMessage(attributes map[string]Attribute, body []byte) *Message {
-	fs := make(fields, len(attributes))
+	var fs fields
+	if len(attributes) > 0 {
+		fs = make(fields, len(attributes))
+	}
 	for name, a := range attributes {
 		if f := a.field(); len(f.values) > 0 || f.invalid {
 			fs[name] = f
@@ -46,12 +49,15 @@ func NewMessage(attributes map[string]Attribute, body []byte) *Message {
 	return &Message{fs, sync.OnceValues(func() (fields, bool) { return flatten(body) })}
 }
 
-// fields are those of a scope; false if it is the body and that is no object.
+// fields are those of a scope; false if no policy takes the message for what it
+// is: a body that is no object, or no attributes, of which AWS says that they do
+// not even match "exists": false.
+// https://docs.aws.amazon.com/sns/latest/dg/attribute-key-matching.html
 func (m *Message) fields(s Scope) (fields, bool) {
 	if s == Body {
 		return m.body()
 	}
-	return m.attributes, true
+	return m.attributes, m.attributes != nil
 }
 
 // field reads an attribute; policies ignore Binary. An array that is empty is

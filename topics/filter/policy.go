@@ -96,7 +96,7 @@ func Parse(text []byte, scope Scope, limits Limits) (*Policy, error) {
 const errTooComplex = Error("FilterPolicy: Filter policy is too complex")
 
 // Match tells whether the policy takes the message. A policy on the body takes
-// none whose body is no JSON object.
+// none whose body is no JSON object, one on attributes none without any.
 func (p *Policy) Match(m *Message) bool {
 	fs, ok := m.fields(p.scope)
 	for _, b := range p.branches {
