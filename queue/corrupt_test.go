@@ -65,6 +65,7 @@ func TestCorruptBlock(t *testing.T) {
 		m, err := s.Metrics()
 		require.NoError(t, err)
 		require.EqualValues(t, lost, m.Unreadable)
+		require.EqualValues(t, 1, m.BrokenFiles)
 		pass(2 * time.Second)
 		dead, err := s.Stats("dead")
 		require.NoError(t, err)

@@ -7,11 +7,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// After a compaction failed, the next begins after retryMin, twice that if it
-// fails too, and so on up to retryMax.
+// After a compaction failed, the next begins after firstPause, twice that if it
+// fails too, and so on up to longestPause.
 const (
-	retryMin = time.Second
-	retryMax = time.Minute
+	firstPause   = time.Second
+	longestPause = time.Minute
 )
 
 // pacer lets Pebble compact as much at a time as it asks for, with a pause after
@@ -117,7 +117,7 @@ func (p *pacer) ended(err error) {
 	case err == nil:
 		p.pause = 0
 	case p.timer == nil && !p.closed:
-		p.pause = min(max(2*p.pause, retryMin), retryMax)
+		p.pause = min(max(2*p.pause, firstPause), longestPause)
 		p.timer = time.AfterFunc(p.pause, p.resume)
 	}
 }

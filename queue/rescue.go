@@ -51,7 +51,7 @@ func (w *writer) seek(ln *line, from, to []byte) (found int) {
 	key := func(pos uint64) []byte { return messageKey(nil, w.sh.prefix, tableMessage, ln.number, pos) }
 	it := w.iter(key(ln.counts.floor), prefixEnd(queueKey(nil, w.sh.prefix, tableMessage, ln.number)))
 	defer it.Close()
-	var new []*group
+	var fresh []*group
 	mine := make(map[string]bool)
 	for ok := it.First() || w.past(it, key, ln.counts.floor, math.MaxUint64); ok; ok = w.step(it, ln, key, positionOf(it.Key())+1, math.MaxUint64) {
 		c, err := parseContent(it.Value())
@@ -68,16 +68,16 @@ func (w *writer) seek(ln *line, from, to []byte) (found int) {
 		case !ready:
 			continue
 		case mine[c.group]:
-		case ln.ring.n+len(new) >= w.limits.groups:
+		case ln.ring.n+len(fresh) >= w.limits.groups:
 			ln.clean = false // a later pass finds it
 			continue
 		default:
 			mine[c.group] = true
-			new = append(new, w.openGroup(ln, c.group))
+			fresh = append(fresh, w.openGroup(ln, c.group))
 		}
 		w.hold(ln.groups[c.group], readyEntry{pos: pos, lease: s.lease, receives: s.receives, first: s.first})
 	}
-	for _, g := range new {
+	for _, g := range fresh {
 		g.drained = g.next == 0
 		if w.list(ln, g); g.listed {
 			found++
