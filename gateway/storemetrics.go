@@ -12,6 +12,7 @@ var (
 	syncDesc     = prometheus.NewDesc("fanfare_store_sync_seconds", "Time until a group commit was durable: written to the log and synced.", nil, nil)
 	stallsDesc   = prometheus.NewDesc("fanfare_store_write_stalls_total", "Times writes were held up because flushes or compactions could not follow.", nil, nil)
 	lostDesc     = prometheus.NewDesc("fanfare_store_unreadable_messages_total", "Messages met of which a broken file lost the body: restore a backup, or purge the queue.", nil, nil)
+	brokenDesc   = prometheus.NewDesc("fanfare_store_broken_files", "Files met since the start of which a part cannot be read: restore a backup.", nil, nil)
 	logDesc      = prometheus.NewDesc("fanfare_store_wal_bytes_total", "Bytes written to the write-ahead log.", nil, nil)
 	sizeDesc     = prometheus.NewDesc("fanfare_store_size_bytes", "Size of the store's files.", nil, nil)
 	l0Desc       = prometheus.NewDesc("fanfare_store_l0_files", "Tables not yet sorted into the levels below.", nil, nil)
@@ -24,7 +25,7 @@ var (
 
 func describeStore(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		commitsDesc, requestsDesc, syncDesc, stallsDesc, lostDesc, logDesc, sizeDesc, l0Desc, sublevelDesc, debtDesc, fullDesc, freeDesc, totalDesc,
+		commitsDesc, requestsDesc, syncDesc, stallsDesc, lostDesc, brokenDesc, logDesc, sizeDesc, l0Desc, sublevelDesc, debtDesc, fullDesc, freeDesc, totalDesc,
 	} {
 		ch <- d
 	}
@@ -40,6 +41,7 @@ func collectStore(to sink, s *queue.Store) {
 	to.counter(requestsDesc, m.Requests)
 	to.counter(stallsDesc, m.Stalls)
 	to.counter(lostDesc, m.Unreadable)
+	to.gauge(brokenDesc, float64(m.BrokenFiles))
 	to.counter(logDesc, m.LogBytes)
 	to.gauge(sizeDesc, float64(m.Size))
 	to.gauge(l0Desc, float64(m.L0Files))

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 )
 
 const (
@@ -24,8 +25,12 @@ func (r *receiveWork) note(w *writer) {
 // far as their leases hold.
 func (r *receiveWork) repeat(w *writer, ln *line) (bool, error) {
 	v, err := w.recall(recentAttempt, queueIdentity(r.number), hashText("", r.o.AttemptID))
-	if err != nil || v == nil {
-		return false, err
+	if err != nil {
+		return false, fmt.Errorf("queue %q: receive attempt %q: leave the attempt id out, or wait until its %v are over: %w",
+			r.queue.name, r.o.AttemptID, DedupWindow, err)
+	}
+	if v == nil {
+		return false, nil
 	}
 	in := reader{b: v}
 	if int64(in.uvarint()) <= w.now {
@@ -34,10 +39,7 @@ func (r *receiveWork) repeat(w *writer, ln *line) (bool, error) {
 	for len(in.b) > 0 && !in.bad {
 		pos, lease := in.uvarint(), in.uvarint()
 		s, ok, err := w.stateOf(ln.number, pos)
-		if err != nil {
-			return false, err
-		}
-		if ok && s.phase == phaseLeased && s.lease == lease {
+		if !broken(err) && ok && s.phase == phaseLeased && s.lease == lease {
 			r.got = append(r.got, leased{pos: pos, state: s})
 		}
 	}

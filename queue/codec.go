@@ -2,11 +2,10 @@ package queue
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
-var errCorrupt = errors.New("corrupt value")
+var errCorrupt = fmt.Errorf("%w: corrupt value", ErrUnreadable)
 
 // content is a message as it was sent, the value of the message table.
 type content struct {

@@ -84,8 +84,12 @@ func (w *writer) checkSend(o *op, st *step) error {
 		return nil
 	}
 	first, err := w.firstSent(st.def.number(), o.dedup)
+	if err != nil {
+		return fmt.Errorf("queue %q: whether the deduplication id was sent before is not known; send with another, or again in %v: %w",
+			o.queue, 2*DedupWindow, err)
+	}
 	st.first = first
-	return err
+	return nil
 }
 
 // firstSent finds the message a deduplication id belongs to.

@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -35,7 +38,7 @@ func (l *lost) count(number uint64) int64 {
 
 // lose counts a message that could not be read, once, if a broken block is why.
 func (s *Store) lose(q *queueDef, number uint64, m lostMessage, why error) {
-	if q == nil || !pebble.IsCorruptionError(why) && !errors.Is(why, errCorrupt) {
+	if q == nil || !pebble.IsCorruptionError(why) && !errors.Is(why, ErrUnreadable) {
 		return
 	}
 	l := &q.lost
@@ -50,71 +53,138 @@ func (s *Store) lose(q *queueDef, number uint64, m lostMessage, why error) {
 	}
 }
 
+// typed makes an error of a broken block one that callers can tell.
+func typed(err error) error {
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	return err
+}
+
+// broken tells whether a read met a broken block. Other errors end the store.
+func broken(err error) bool {
+	if err != nil && !pebble.IsCorruptionError(err) && !errors.Is(err, ErrUnreadable) {
+		panic(err)
+	}
+	return err != nil
+}
+
+// stretch is keys that cannot be read, from one up to another.
+type stretch struct{ from, to []byte }
+
+// stretchesMax is how many of them a writer remembers. Finding one takes dozens
+// of reads that fail, and Pebble looks each time whether one bit has flipped,
+// which takes milliseconds.
+const stretchesMax = 64
+
 // past brings an iterator that met a block it cannot read to the first key
-// behind it that can be read. The keys are told by position, those from pos up to
+// behind it that can be read. The keys end with a position, those from pos up to
 // end are looked at. What lies between is lost to the scan, and told. False is
 // the end, with or without an error that was told. Other errors end the store.
 func (w *writer) past(it *pebble.Iterator, key func(pos uint64) []byte, pos, end uint64) bool {
 	err := it.Error()
-	if err == nil {
+	if !broken(err) {
 		return false
 	}
-	if !pebble.IsCorruptionError(err) {
-		panic(err)
+	from := key(pos)
+	head := len(from) - 8
+	w.unread = gap{pos, end}
+	ok := w.skip(it, err, from, digits{head, 1})
+	if ok {
+		w.unread.to = binary.BigEndian.Uint64(it.Key()[head:])
 	}
-	readable := func(at uint64) bool {
-		it.SeekGE(key(at))
-		return it.Error() == nil
+	return ok
+}
+
+// digits are the part of a key that tells where it can be read: after so many bytes
+// that all have in common, so many words of eight bytes.
+type digits struct{ head, words int }
+
+// skip does so after an error, for keys from one on.
+func (w *writer) skip(it *pebble.Iterator, err error, from []byte, p digits) bool {
+	end := prefixEnd(from[:p.head])
+	for ; broken(err); err = it.Error() {
+		to := w.knownUnread(from)
+		if to == nil {
+			to = readableFrom(it, from, p)
+			w.noteUnread(stretch{from, to}, err)
+		}
+		if bytes.Compare(to, end) >= 0 {
+			return false
+		}
+		if it.SeekGE(to) {
+			return true
+		}
+		from = to
 	}
-	bad, good := pos, end
-	for step := uint64(1); step > 0 && step < end-bad; step *= 2 {
-		if readable(bad + step) {
+	return false
+}
+
+func (w *writer) knownUnread(key []byte) []byte {
+	for _, s := range w.stretches {
+		if bytes.Compare(s.from, key) <= 0 && bytes.Compare(key, s.to) < 0 {
+			return s.to
+		}
+	}
+	return nil
+}
+
+// noteUnread remembers a stretch, and reports it once.
+func (w *writer) noteUnread(s stretch, err error) {
+	w.stretches = append(w.stretches[max(len(w.stretches)+1-stretchesMax, 0):], s)
+	before := fmt.Sprintf("%x", s.to)
+	if _, told := w.store.corrupt.LoadOrStore(before, nil); !told {
+		w.store.log.Error("keys cannot be read", "shard", w.sh.number, "first", fmt.Sprintf("%x", s.from), "before", before, "err", err.Error())
+	}
+}
+
+// readableFrom finds the first key behind from that an iterator can be brought
+// to without an error.
+func readableFrom(it *pebble.Iterator, from []byte, p digits) []byte {
+	head := from[:p.head]
+	to := prefixEnd(head)
+	for range p.words {
+		var word [8]byte
+		if rest, ok := bytes.CutPrefix(from, head); ok {
+			copy(word[:], rest)
+		}
+		at := func(n uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(head), n) }
+		n := halve(binary.BigEndian.Uint64(word[:]), readable(it, at))
+		if n == math.MaxUint64 {
+			break
+		}
+		if to = at(n); n == 1 { // the words that follow are all zero
+			break
+		}
+		head = at(n - 1)
+	}
+	return to
+}
+
+func readable(it *pebble.Iterator, key func(n uint64) []byte) func(n uint64) bool {
+	return func(n uint64) bool {
+		it.SeekGE(key(n))
+		return !broken(it.Error())
+	}
+}
+
+// halve finds the first number behind one that is not good which is; the last
+// number if none is.
+func halve(bad uint64, isGood func(n uint64) bool) uint64 {
+	good := uint64(math.MaxUint64)
+	for step := uint64(1); step > 0 && step < good-bad; step <<= 4 {
+		if isGood(bad + step) {
 			good = bad + step
 			break
 		}
 		bad += step
 	}
 	for good-bad > 1 {
-		if at := bad + (good-bad)/2; readable(at) {
-			good = at
+		if n := bad + (good-bad)/2; isGood(n) {
+			good = n
 		} else {
-			bad = at
+			bad = n
 		}
 	}
-	w.store.log.Error("keys cannot be read", "shard", w.sh.number,
-		"first", fmt.Sprintf("%x", key(pos)), "before", fmt.Sprintf("%x", key(good)), "err", err)
-	w.unread = gap{pos, good}
-	return good < end && it.SeekGE(key(good))
-}
-
-// recover finds a group's ready messages of which the index cannot be read among
-// the messages themselves. It gives false, and leaves unread as it is, when the
-// window is full before.
-func (w *writer) recover(ln *line, g *group) bool {
-	lost := w.unread
-	if lost == (gap{}) {
-		return true
-	}
-	w.flush() // so that the messages are those the states are of
-	key := func(pos uint64) []byte { return messageKey(nil, w.sh.prefix, tableMessage, ln.number, pos) }
-	it := w.iter(key(max(lost.from, ln.counts.floor)), key(lost.to))
-	defer it.Close()
-	for ok := it.First() || w.past(it, key, lost.from, lost.to); ok; ok = w.step(it, ln, key, g.next, lost.to) {
-		if len(g.ready) >= w.limits.fill {
-			w.unread = lost
-			return false
-		}
-		pos := positionOf(it.Key())
-		g.next = pos + 1
-		c, err := parseContent(it.Value())
-		must(err)
-		if c.group != g.name {
-			continue
-		}
-		if s, free := w.freeState(ln, pos, &c); free {
-			g.ready = append(g.ready, readyEntry{pos: pos, lease: s.lease, receives: s.receives, first: s.first})
-		}
-	}
-	w.unread = gap{}
-	return true
+	return good
 }

@@ -65,6 +65,7 @@ func TestCorruptBlock(t *testing.T) {
 		m, err := s.Metrics()
 		require.NoError(t, err)
 		require.EqualValues(t, lost, m.Unreadable)
+		require.EqualValues(t, 1, m.BrokenFiles)
 		pass(2 * time.Second)
 		dead, err := s.Stats("dead")
 		require.NoError(t, err)
@@ -90,7 +91,7 @@ func TestCorruptIndex(t *testing.T) {
 	for _, c := range []struct {
 		fifo   bool
 		groups int
-	}{{false, 1}, {false, 3}, {true, 3}} {
+	}{{false, 1}, {false, 3}, {true, 3}, {false, 4000}, {true, 4000}} {
 		t.Run(fmt.Sprintf("fifo=%v/groups=%d", c.fifo, c.groups), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { corruptIndex(t, c.fifo, c.groups) })
@@ -117,7 +118,7 @@ func corruptIndex(t *testing.T, fifo bool, groups int) {
 	}
 	require.NoError(t, s.Compact())
 	require.NoError(t, s.Close())
-	flip(t, o.FS, 0.86)
+	flipTable(t, o.FS, 0, 'r')
 	s = open(t, o)
 	seen, last := map[string]bool{}, map[string]int{}
 	for len(seen) < messages {
@@ -136,6 +137,7 @@ func corruptIndex(t *testing.T, fifo bool, groups int) {
 			require.NoError(t, err)
 		}
 	}
+	require.Equal(t, 1, strings.Count(told.String(), "store cannot read a part of a file"))
 	require.Contains(t, told.String(), "keys cannot be read", "the index is broken")
 	require.Contains(t, told.String(), "first=000272")
 	st, err := s.Stats("q")
@@ -150,8 +152,31 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// flip breaks a byte of the largest table, as far into it as share tells.
+// flip breaks a byte of the largest file of tables, as far into it as share tells.
 func flip(t *testing.T, fs vfs.FS, share float64) {
+	t.Helper()
+	flipAt(t, fs, func(b []byte) int { return int(share * float64(len(b))) })
+}
+
+// flipTable breaks a block with keys of one of the shard's tables.
+func flipTable(t *testing.T, fs vfs.FS, shard int, table byte) {
+	t.Helper()
+	flipAt(t, fs, func(b []byte) int {
+		var all []int
+		for key, at := []byte{0, byte(2 + shard), table}, 0; ; at += len(key) {
+			next := bytes.Index(b[at:], key)
+			if next < 0 {
+				break
+			}
+			at += next
+			all = append(all, at)
+		}
+		require.NotEmpty(t, all, "keys of table %c", table)
+		return all[len(all)/4] + 3 // the index's keys come last
+	})
+}
+
+func flipAt(t *testing.T, fs vfs.FS, place func(b []byte) int) {
 	t.Helper()
 	names, err := fs.List("store")
 	require.NoError(t, err)
@@ -169,7 +194,7 @@ func flip(t *testing.T, fs vfs.FS, share float64) {
 	b, err := io.ReadAll(f)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	b[int(share*float64(size))] ^= 0xff
+	b[place(b)] ^= 0xff
 	f, err = fs.Create(largest, vfs.WriteCategoryUnspecified)
 	require.NoError(t, err)
 	_, err = f.Write(b)

@@ -114,10 +114,13 @@ func (w *writer) expireLine(ln *line) {
 	w.expiry.schedule(w, ln)
 }
 
-// removeAnyhow deletes a message in whatever phase it is.
+// removeAnyhow deletes a message in whatever phase it is; one of which that
+// cannot be read stays.
 func (w *writer) removeAnyhow(ln *line, pos uint64, it *pebble.Iterator) {
 	s, leased, err := w.stateOf(ln.number, pos)
-	must(err)
+	if broken(err) {
+		return
+	}
 	if !leased {
 		c, err := parseContent(it.Value())
 		must(err)
@@ -132,7 +135,9 @@ func (w *writer) removeAnyhow(ln *line, pos uint64, it *pebble.Iterator) {
 func (w *writer) stillDelayed(ln *line, pos uint64) bool {
 	w.buf = timerKey(w.buf[:0], w.sh.prefix, positionTime(pos), ln.number, pos)
 	v, err := w.get(w.buf)
-	must(err)
+	if broken(err) {
+		return !w.timers.passed(dueTimer{positionTime(pos), ln.number, pos})
+	}
 	return v != nil
 }
 
@@ -254,7 +259,7 @@ func (w *writer) expireRecent() {
 	for ok := it.First(); ok && n < rangeDeleteMin; ok = it.Next() {
 		n++
 	}
-	if n == rangeDeleteMin {
+	if broken(it.Error()) || n == rangeDeleteMin { // what cannot be read is deleted all the same
 		e.lastRange = w.now
 		must(w.batch.DeleteRange(bucket(0), bucket(w.now/recentBucket-1), nil))
 	} else {
@@ -262,7 +267,6 @@ func (w *writer) expireRecent() {
 			must(w.batch.Delete(it.Key(), nil))
 		}
 	}
-	must(it.Error())
 	w.findRecent(w.now/recentBucket - 1)
 }
 
@@ -272,10 +276,12 @@ func (w *writer) findRecent(from int64) {
 	it := w.iter(lower, appendTable(nil, w.sh.prefix, tableRecent+1))
 	defer it.Close()
 	w.expiry.recentAny = it.First()
-	if w.expiry.recentAny {
+	switch {
+	case w.expiry.recentAny:
 		w.expiry.recentFloor = int64(binary.BigEndian.Uint64(it.Key()[keyHeader:]))
+	case broken(it.Error()):
+		w.expiry.recentAny, w.expiry.recentFloor = true, w.now/recentBucket
 	}
-	must(it.Error())
 }
 
 // lineHeap orders lines by when they have something to expire.

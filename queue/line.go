@@ -194,7 +194,9 @@ func (w *writer) locked(ln *line, name string, pos uint64) bool {
 func (w *writer) locksOnDisk(ln *line, name string) (locks, first uint64) {
 	w.buf = groupKey(w.buf[:0], w.sh.prefix, tableLock, ln.number, name)
 	v, err := w.get(w.buf)
-	must(err)
+	if broken(err) {
+		return w.locksOfLeases(ln, name)
+	}
 	locks, n := binary.Uvarint(v)
 	first, _ = binary.Uvarint(v[n:])
 	return locks, first

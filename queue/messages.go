@@ -16,11 +16,21 @@ func (w *writer) stateOf(queue, pos uint64) (state, bool, error) {
 	}
 	w.buf = messageKey(w.buf[:0], w.sh.prefix, tableLease, queue, pos)
 	v, err := w.get(w.buf)
-	if err != nil || v == nil {
-		return state{}, false, err
+	if broken(err) {
+		w.rebuildLeases(queue, pos)
+		v, err = w.get(messageKey(nil, w.sh.prefix, tableLease, queue, pos))
 	}
-	s, err := parseState(v)
-	return s, err == nil, err
+	if err == nil && v == nil {
+		return state{}, false, nil
+	}
+	var s state
+	if err == nil {
+		s, err = parseState(v)
+	}
+	if err != nil {
+		return state{}, false, fmt.Errorf("lease of message %d of queue %s: %w", pos, w.store.queueName(queue), err)
+	}
+	return s, true, nil
 }
 
 // putState writes where a message stands, and its timer.
@@ -35,7 +45,7 @@ func (w *writer) putState(queue, pos uint64, s *state) {
 
 func (w *writer) setTimer(queue, pos uint64, s *state) {
 	w.set(timerKey(w.buf[:0], w.sh.prefix, s.due, queue, pos), s.append(w.val[:0]))
-	w.timers.add(s.due)
+	w.timers.add(dueTimer{s.due, queue, pos})
 }
 
 func (w *writer) dropTimer(queue, pos uint64, due int64) {

@@ -19,6 +19,10 @@ type Metrics struct {
 	Stalls uint64
 	// Unreadable is how many messages were met of which the disk lost the body.
 	Unreadable uint64
+	// BrokenFiles are files met of which a part cannot be read. A broken table of
+	// level 0 (L0Files) is compacted no more, nor is what came after it: writes
+	// stall in the end. The store then has to be restored from a backup.
+	BrokenFiles int64
 
 	LogBytes       uint64 // written to the write-ahead log
 	Size           uint64 // bytes of the store's files
@@ -90,7 +94,7 @@ func (s *Store) Metrics() (Metrics, error) {
 	defer s.leave()
 	p := s.db.Metrics()
 	m := Metrics{
-		Sync: Durations{Within: make(map[time.Duration]uint64, len(syncBounds))}, Stalls: s.stalls.Load(), Unreadable: s.unreadable.Load(),
+		Sync: Durations{Within: make(map[time.Duration]uint64, len(syncBounds))}, Stalls: s.stalls.Load(), Unreadable: s.unreadable.Load(), BrokenFiles: s.broken.Load(),
 		LogBytes: p.WAL.BytesWritten, Size: p.DiskSpaceUsage(), L0Files: p.Levels[0].TablesCount,
 		L0Sublevels: int64(p.Levels[0].Sublevels), CompactionDebt: p.Compact.EstimatedDebt,
 	}

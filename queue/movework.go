@@ -86,15 +86,18 @@ func (m *moveWork) destination(w *writer, ln *line, c *content) (*queueDef, erro
 
 // freeState is where a message stands; free tells whether a receiver could get it.
 func (w *writer) freeState(ln *line, pos uint64, c *content) (s state, free bool) {
+	s, ready := w.readyState(ln, pos, c)
+	return s, ready && !w.locked(ln, c.group, pos)
+}
+
+// readyState is where a message stands, be its group locked or not.
+func (w *writer) readyState(ln *line, pos uint64, c *content) (s state, ready bool) {
 	s, leased, err := w.stateOf(ln.number, pos)
-	must(err)
-	if !leased {
-		s = state{phase: phaseReady, group: c.group}
-		if wasDelayed(pos) && w.stillDelayed(ln, pos) {
-			return s, false
-		}
+	if broken(err) || leased {
+		return s, leased && s.phase == phaseReady
 	}
-	return s, s.phase == phaseReady && !w.locked(ln, c.group, pos)
+	s = state{phase: phaseReady, group: c.group}
+	return s, !wasDelayed(pos) || !w.stillDelayed(ln, pos)
 }
 
 // transfer moves a message to another queue, as a new one.

@@ -168,7 +168,13 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		Logger:             &pebbleLogger{log: s.log, fail: s.fail},
 	}
+	compactions := new(pacer)
 	po.EventListener = &pebble.EventListener{
+		CompactionEnd: func(i pebble.CompactionInfo) {
+			if !errors.Is(i.Err, pebble.ErrCancelledCompaction) {
+				compactions.ended(i.Err)
+			}
+		},
 		BackgroundError: func(err error) {
 			if !pebble.IsCorruptionError(err) { // which DataCorruption tells, once
 				s.log.Error("store cannot write in the background", "err", err)
@@ -179,8 +185,10 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 			if _, told := s.corrupt.LoadOrStore(i.Path, nil); told {
 				return
 			}
+			s.broken.Add(1)
 			s.log.Error("store cannot read a part of a file; restore a backup, or live without those keys",
-				"file", i.Path, "first", fmt.Sprintf("%x", i.Bounds.Start), "last", fmt.Sprintf("%x", i.Bounds.End.Key), "err", i.Details)
+				"file", i.Path, "first", fmt.Sprintf("%x", i.Bounds.Start), "last", fmt.Sprintf("%x", i.Bounds.End.Key),
+				"err", i.Details.Error()) // as a value it would bring its stack
 		},
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) {
 			s.stalls.Add(1)
@@ -190,11 +198,7 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
-	if s.fs != vfs.Default {
-		// Pebble looks ten times a second whether it may compact more; on a
-		// simulated disk that would keep simulated time from passing quickly.
-		po.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
-	}
+	po.Experimental.CompactionScheduler = compactions
 	po.EnsureDefaults()
 	return po
 }

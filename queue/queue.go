@@ -60,6 +60,10 @@ var (
 	// ErrDiskFull: the disk is above the watermark and the batch is an intake
 	// (Batch.Intake); nothing was written. Outcomes and deletes still pass.
 	ErrDiskFull = errors.New("disk nearly full")
+	// ErrUnreadable: the disk gives a part of a file back other than it was
+	// written, and what was asked for lies in it; nothing was written. The rest
+	// of the store goes on.
+	ErrUnreadable = errors.New("a part of the store cannot be read")
 	// ErrStoreFailed: a write could not be made durable. The store is dead: no
 	// later call succeeds, and the process should end.
 	ErrStoreFailed = errors.New("store failed")

@@ -159,13 +159,13 @@ func (s *Store) readGate(sh *shard, key []byte) ([]byte, error) {
 }
 
 // read reads a key; nil without an error if it is missing.
-func read(db *pebble.DB, key []byte) ([]byte, error) {
+func read(db pebble.Reader, key []byte) ([]byte, error) {
 	v, closer, err := db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %x: %w", key, err)
+		return nil, fmt.Errorf("read %x: %w", key, typed(err))
 	}
 	v = bytes.Clone(v)
 	if v == nil {

@@ -3,34 +3,46 @@ package queue
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
 // deleteWork deletes messages as SQS does: a handle whose lease ended deletes
 // if nobody leased the message since, or, of a standard queue, nobody has it now.
-type deleteWork struct{ handles []Handle }
+type deleteWork struct {
+	handles []Handle
+	errs    []error // of those whose state cannot be read
+}
 
 func (d *deleteWork) do(w *writer) (answer, error) {
-	for _, h := range d.handles {
-		s, ok, err := w.stateOf(h.queue, h.seq)
-		if err != nil {
-			return 0, err
-		}
-		q, def := w.store.byNumber(h.queue)
-		if q == nil {
-			continue // purged
-		}
-		if !ok {
-			// Never leased as far as the disk knows: a lease lost in a crash.
-			if s, ok, err = w.neverLeased(h); err != nil {
-				return 0, err
-			}
-		}
-		if ok && (s.lease <= h.lease || s.phase == phaseReady && !def.Settings.FIFO) {
-			w.remove(w.line(h.queue), h.seq, s)
+	d.errs = make([]error, len(d.handles))
+	for i, h := range d.handles {
+		if err := d.remove(w, h); broken(err) {
+			d.errs[i] = err
 		}
 	}
 	return whenDurable, nil
+}
+
+func (d *deleteWork) remove(w *writer, h Handle) error {
+	s, ok, err := w.stateOf(h.queue, h.seq)
+	if err != nil {
+		return err
+	}
+	q, def := w.store.byNumber(h.queue)
+	if q == nil {
+		return nil // purged
+	}
+	if !ok {
+		// Never leased as far as the disk knows: a lease lost in a crash.
+		if s, ok, err = w.neverLeased(h); err != nil {
+			return err
+		}
+	}
+	if ok && (s.lease <= h.lease || s.phase == phaseReady && !def.Settings.FIFO) {
+		w.remove(w.line(h.queue), h.seq, s)
+	}
+	return nil
 }
 
 // neverLeased finds a message that has no state yet.
@@ -71,8 +83,10 @@ func (s *Store) Delete(ctx context.Context, queue string, handles ...Handle) []e
 			d.handles = append(d.handles, handles[i])
 		}
 		err := s.shards[shard].run(ctx, d)
-		for _, i := range index {
-			errs[i] = err
+		for n, i := range index {
+			if errs[i] = err; err == nil {
+				errs[i] = d.errs[n]
+			}
 		}
 	}
 	return errs
@@ -165,11 +179,12 @@ func (o *orphansWork) do(w *writer) (answer, error) {
 		return whenSettled, nil
 	}
 	w.flush()
-	it := w.iter(messageKey(nil, w.sh.prefix, tableLease, o.number, max(ln.orphans, ln.counts.floor)),
-		prefixEnd(queueKey(nil, w.sh.prefix, tableLease, o.number)))
+	key := func(pos uint64) []byte { return messageKey(nil, w.sh.prefix, tableLease, o.number, pos) }
+	from := max(ln.orphans, ln.counts.floor)
+	it := w.iter(key(from), prefixEnd(queueKey(nil, w.sh.prefix, tableLease, o.number)))
 	defer it.Close()
-	ok := it.First()
-	for ; ok && len(o.got) < o.max; ok = it.Next() {
+	ok := it.First() || w.past(it, key, from, math.MaxUint64)
+	for ; ok && len(o.got) < o.max; ok = w.step(it, ln, key, ln.orphans, math.MaxUint64) {
 		pos := positionOf(it.Key())
 		s, err := parseState(it.Value())
 		must(err)
@@ -184,7 +199,6 @@ func (o *orphansWork) do(w *writer) (answer, error) {
 			o.got = append(o.got, leased{pos: pos, state: s})
 		}
 	}
-	must(it.Error())
 	ln.orphanEnd = !ok
 	return whenDurable, nil
 }

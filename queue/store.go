@@ -32,6 +32,7 @@ type Store struct {
 	stalls   atomic.Uint64
 
 	unreadable atomic.Uint64 // messages met so far
+	broken     atomic.Int64  // files with a part that cannot be read
 	readers    readers
 	corrupt    sync.Map // paths of files with a part that cannot be read
 	moves      moves

@@ -1,6 +1,9 @@
 package queue
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 const (
 	// tickMoves is the most messages one tick moves; the next group goes on.
@@ -23,12 +26,22 @@ type timers struct {
 
 	horizon int64
 	ticked  int64 // when the writer last looked by itself or with a group
+
+	lost lostTimers
 }
 
-func (t *timers) add(due int64) {
-	if due <= t.floor {
-		t.floor, t.queue, t.pos = due, 0, 0
+func (t *timers) add(d dueTimer) {
+	if d.due <= t.floor {
+		t.floor, t.queue, t.pos = d.due, 0, 0
 	}
+	if t.lost.span.holds(d.due) {
+		t.lost.add(d)
+	}
+}
+
+// passed tells whether the window lies behind a timer: it was moved.
+func (t *timers) passed(d dueTimer) bool {
+	return compareTimers(d, dueTimer{t.floor, t.queue, t.pos}) < 0
 }
 
 // wakeTime is when the writer has to look by itself.
@@ -66,14 +79,21 @@ func (w *writer) tick() {
 // moveDue ends the leases and waits that are over. The window's floor then lies
 // at the next due time found, or as far as was looked.
 func (w *writer) moveDue() {
+	if w.timers.lost.span.holds(w.timers.floor) {
+		w.moveLost()
+		return
+	}
 	horizon := max(w.timers.horizon, horizonMin)
-	far := w.now + horizon
+	end := w.now + horizon + 1
+	if from := w.timers.lost.span.from; from > w.timers.floor {
+		end = min(end, from)
+	}
 	lower := timerKey(nil, w.sh.prefix, w.timers.floor, w.timers.queue, w.timers.pos)
-	it := w.iter(lower, timerKey(nil, w.sh.prefix, far+1, 0, 0))
+	it := w.iter(lower, timerKey(nil, w.sh.prefix, end, 0, 0))
 	defer it.Close()
-	w.timers.floor, w.timers.queue, w.timers.pos = far+1, 0, 0
+	t := dueTimer{due: w.timers.floor}
+	w.timers.floor, w.timers.queue, w.timers.pos = end, 0, 0
 	moved := 0
-	var t dueTimer
 	for ok := it.First(); ok; ok = it.Next() {
 		t.due, t.queue, t.pos = splitTimerKey(it.Key())
 		if t.due > w.now || moved == tickMoves || w.batch.Len() > groupBytes {
@@ -90,7 +110,10 @@ func (w *writer) moveDue() {
 		w.endWait(t, s)
 		moved++
 	}
-	must(it.Error())
+	if err := it.Error(); broken(err) {
+		w.loseTimers(t.due, err)
+		return
+	}
 	switch n := steps(it); {
 	case n < cheapSteps:
 		w.timers.horizon = min(2*horizon, horizonMax)
@@ -102,6 +125,11 @@ func (w *writer) moveDue() {
 type dueTimer struct {
 	due        int64
 	queue, pos uint64
+}
+
+// compareTimers is the order of the table.
+func compareTimers(a, b dueTimer) int {
+	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.queue, b.queue), cmp.Compare(a.pos, b.pos))
 }
 
 // endWait moves one message whose lease or wait is over.

@@ -77,7 +77,7 @@ func (v *View) Messages(queue string, after uint64, fn func(m Peeked) bool) erro
 	defer messages.Close()
 	states.First()
 	for ok := messages.First(); ok; ok = messages.Next() {
-		p, err := peek(messages, states)
+		p, err := v.peek(messages, states)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (v *View) Messages(queue string, after uint64, fn func(m Peeked) bool) erro
 			return nil
 		}
 	}
-	return messages.Error()
+	return typed(messages.Error())
 }
 
 // Messages walks the messages of a queue in one shard without leasing them, in
@@ -106,7 +106,7 @@ func (v *View) iter(table byte, number, after uint64) (*pebble.Iterator, error) 
 }
 
 // peek puts a message and its state together; states follows messages.
-func peek(messages, states *pebble.Iterator) (Peeked, error) {
+func (v *View) peek(messages, states *pebble.Iterator) (Peeked, error) {
 	pos := positionOf(messages.Key())
 	c, err := parseContent(bytes.Clone(messages.Value()))
 	if err != nil {
@@ -119,10 +119,21 @@ func peek(messages, states *pebble.Iterator) (Peeked, error) {
 	for states.Valid() && positionOf(states.Key()) < pos {
 		states.Next()
 	}
-	if !states.Valid() || positionOf(states.Key()) != pos {
-		return p, states.Error()
+	var value []byte
+	switch {
+	case states.Valid() && positionOf(states.Key()) == pos:
+		value = states.Value()
+	case states.Error() != nil: // one that was made anew is read alone
+		key := bytes.Clone(messages.Key())
+		key[keyHeader-1] = tableLease
+		if value, err = read(v.snapshot, key); err != nil {
+			return Peeked{}, err
+		}
 	}
-	st, err := parseState(states.Value())
+	if value == nil {
+		return p, nil
+	}
+	st, err := parseState(value)
 	if err != nil {
 		return Peeked{}, err
 	}

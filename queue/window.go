@@ -47,7 +47,8 @@ func (w *writer) fillGroups(ln *line) (found int, more bool) {
 		if seen == w.limits.seen {
 			return found, true
 		}
-		name, ok := w.nextGroup(it, ln, first)
+		name, sought, ok := w.nextGroup(it, ln, first)
+		found += sought
 		if !ok {
 			ln.complete = ln.clean
 			ln.after, ln.begun, ln.clean = "", false, true
@@ -68,25 +69,33 @@ func (w *writer) fillGroups(ln *line) (found int, more bool) {
 	return found, false
 }
 
-func (w *writer) nextGroup(it *pebble.Iterator, ln *line, first []byte) (string, bool) {
+// nameWords is how many eight bytes of a group's name tell where it can be read.
+const nameWords = 16
+
+// nextGroup is the next name on disk; sought is how many groups it put in turn
+// that lie before it in what cannot be read.
+func (w *writer) nextGroup(it *pebble.Iterator, ln *line, first []byte) (name string, sought int, ok bool) {
 	from := first
 	if ln.begun {
 		from = prefixEnd(groupKey(nil, w.sh.prefix, tableReady, ln.number, ln.after))
 	}
-	at := func(name uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(first), name) }
-	var name [8]byte
-	copy(name[:], from[len(first):])
 	if !it.SeekGE(from) {
-		ln.clean = ln.clean && it.Error() == nil // there may be groups that are not seen
-		if !w.past(it, at, binary.BigEndian.Uint64(name[:]), math.MaxUint64) {
-			return "", false
+		err, to := it.Error(), prefixEnd(first)
+		if err == nil {
+			return "", 0, false
+		}
+		if ok = w.skip(it, err, from, digits{len(first), nameWords}); ok {
+			to = bytes.Clone(it.Key())
+		}
+		if sought = w.seek(ln, from, to); !ok {
+			return "", sought, false
 		}
 	}
 	group, _, ok := splitGroup(it.Key()[len(first):])
 	if !ok || !bytes.HasPrefix(it.Key(), first) {
 		panic(fmt.Errorf("%w: ready key %x", errCorrupt, it.Key()))
 	}
-	return group, true
+	return group, sought, true
 }
 
 // dropUnlocked takes the groups that are in turn out of memory: none of them

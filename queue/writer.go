@@ -41,6 +41,8 @@ type writer struct {
 	held     int    // ready entries and groups in memory
 	unread   gap    // what a scan has passed since it cannot be read
 
+	stretches []stretch // known not to be readable, the latest last
+
 	// What the open batch changed and the database does not show yet.
 	states   map[msgRef]pendingState
 	records  map[string]pendingRecord
