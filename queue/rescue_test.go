@@ -190,7 +190,7 @@ func TestCorruptLocks(t *testing.T) {
 		const groups = 3000
 		ctx := context.Background()
 		s := open(t, o)
-		_, err := s.CreateQueue(ctx, "q", queue.Settings{FIFO: true, Visibility: time.Hour})
+		_, err := s.CreateQueue(ctx, "q", queue.Settings{FIFO: true, DedupPerGroup: true, Visibility: time.Hour})
 		require.NoError(t, err)
 		group := func(i int) string { return fmt.Sprintf("group%05d", i%groups) }
 		sendMany(t, s, 0, groups, group)
@@ -217,7 +217,7 @@ func TestCorruptDeduplication(t *testing.T) {
 	atShards(t, func(t *testing.T, o queue.Options, _ *journal) {
 		ctx := context.Background()
 		s := open(t, o)
-		_, err := s.CreateQueue(ctx, "q", queue.Settings{FIFO: true})
+		_, err := s.CreateQueue(ctx, "q", queue.Settings{FIFO: true, DedupPerGroup: true})
 		require.NoError(t, err)
 		group := func(i int) string { return fmt.Sprint(i % 100) }
 		sendMany(t, s, 0, 8000, group)

@@ -90,7 +90,7 @@ func (t *Topics) cancelRepeats(ctx context.Context, o Owner, topic string, id qu
 		}
 		for _, open := range page {
 			p, _, err := t.publish(o, open)
-			if errors.Is(err, ErrNotFound) || (err == nil && (p.Original == nil || p.Original.ID != id || p.Topic != topic)) {
+			if errors.Is(err, ErrNotFound) || (err == nil && (p.Original == nil || p.Original.ID != id || p.Topic != topic || p.Control == Stopped)) {
 				continue
 			}
 			if err == nil {

@@ -177,7 +177,7 @@ func betweenPlaces() behaviours {
 				order := map[string]string{}
 				for _, r := range k.take(dead, 1000) {
 					require.True(k, sent[r.ID])
-					require.Equal(k, []any{q, at, r.ID.String(), 1}, []any{r.SourceQueue, r.SentAt, r.DedupID, r.Receives})
+					require.Equal(k, []any{q, at, r.ID.String(), 2}, []any{r.SourceQueue, r.SentAt, r.DedupID, r.Receives})
 					order[r.Group] += string(r.Body)
 				}
 				for _, g := range k.spread() {
