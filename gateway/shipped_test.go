@@ -212,7 +212,7 @@ func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"OldestMessageTooOld", "ChannelPaused", "GivingUpRate", "DeadLettersGrowing", "OrphanedDeliveries", "UnknownErrorCodes", "LedgerImbalance",
-		"DiskWatermark", "ReloadFailed", "CallbackSilence", "ComplaintRate",
+		"DiskWatermark", "BrokenFiles", "ReloadFailed", "CallbackSilence", "ComplaintRate",
 	}, slices.Collect(maps.Keys(alerts)))
 }
 

@@ -151,7 +151,7 @@ func start(t *testing.T, change ...func(*sns.Options)) *bench {
 		require.NoError(t, store.Close())
 	})
 	b.Client = awssns.New(awssns.Options{
-		Region: region, BaseEndpoint: aws.String(b.url), Retryer: aws.NopRetryer{},
+		Region: region, BaseEndpoint: aws.String(b.url), Retryer: aws.NopRetryer{}, HTTPClient: wiretest.Client,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		}),

@@ -49,7 +49,7 @@ func serve(t testing.TB, o sqs.Options) *face {
 		srv.Close()
 		require.NoError(t, o.Store.Close())
 	})
-	return &face{url: srv.URL, store: o.Store, Client: client(srv.URL, nil)}
+	return &face{url: srv.URL, store: o.Store, Client: client(srv.URL, wiretest.Client)}
 }
 
 func client(endpoint string, hc awssqs.HTTPClient) *awssqs.Client {
