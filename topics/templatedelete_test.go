@@ -45,14 +45,14 @@ func TestADeletedTemplateLastsAsLongAsItIsNeeded(t *testing.T) {
 		put()
 		put()
 		data := map[string]any{"name": "Ana"}
-		later := b.publish(topics.Request{To: to("+1"), Template: "hello", Data: data, SendAt: b.store.Now().Add(5 * time.Hour)})
+		later := b.publish(topics.Request{To: to("+1"), Template: "hello", Data: data, SendAt: b.store.Now().Add(2 * time.Hour)})
 		b.publish(topics.Request{Topic: "news", Template: "hello", Data: data})
 		require.NoError(t, b.DeleteTemplate(t.Context(), owner, "hello"))
 		require.ErrorIs(t, b.DeleteTemplate(t.Context(), owner, "hello"), topics.ErrNotFound)
 		_, err := b.Template(owner, "hello", 2)
 		require.ErrorIs(t, err, topics.ErrNotFound)
 
-		pass(5*time.Hour + 30*time.Minute)
+		pass(2*time.Hour + 30*time.Minute)
 		require.Equal(t, topics.Ledger{topics.Delivered: 1}, b.settle(later))
 		require.Len(t, got, 1)
 		require.Equal(t, "hello Ana", <-got)
@@ -67,7 +67,12 @@ func TestADeletedTemplateLastsAsLongAsItIsNeeded(t *testing.T) {
 		_, err = b.Template(owner, "hello", 2)
 		require.ErrorIs(t, err, topics.ErrNotFound)
 		require.NoError(t, b.DeleteTemplate(t.Context(), owner, "hello"))
-		pass(30 * time.Hour)
+		_, err = b.ChangeTopic(t.Context(), owner, "news", func(topic *topics.Topic) error {
+			topic.ArchiveDays = 0
+			return nil
+		})
+		require.NoError(t, err)
+		pass(3 * time.Hour)
 		require.Zero(t, b.templateRecords())
 		require.Equal(t, 1, put(), "nobody knows of the others any more")
 	})
