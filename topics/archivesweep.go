@@ -21,19 +21,7 @@ const (
 // sweepArchives removes what is too old from the archives, and all that is left
 // of those that were ended.
 func (t *Topics) sweepArchives(ctx context.Context) error {
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := t.sweepOnce(ctx); err != nil {
-			return err
-		}
-		pause.Reset(archiveSweep)
-	}
+	return rounds(ctx, 0, func() (time.Duration, error) { return archiveSweep, t.sweepOnce(ctx) })
 }
 
 // sweep is one round over all archives.

@@ -47,19 +47,29 @@ const (
 
 // audit walks the shards round after round.
 func (t *Topics) audit(ctx context.Context) error {
-	pause := time.NewTimer(auditEvery)
-	defer pause.Stop()
+	return rounds(ctx, auditEvery, func() (time.Duration, error) {
+		begin := time.Now()
+		_, err := t.Audit()
+		return max(auditEvery, auditShare*time.Since(begin)), err
+	})
+}
+
+// rounds does something again and again, after a first pause with the pauses it
+// asks for, until it fails or ctx ends.
+func rounds(ctx context.Context, pause time.Duration, round func() (time.Duration, error)) error {
+	next := time.NewTimer(pause)
+	defer next.Stop()
 	for {
 		select {
-		case <-pause.C:
+		case <-next.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		begin := time.Now()
-		if _, err := t.Audit(); err != nil {
+		pause, err := round()
+		if err != nil {
 			return err
 		}
-		pause.Reset(max(auditEvery, auditShare*time.Since(begin)))
+		next.Reset(pause)
 	}
 }
 

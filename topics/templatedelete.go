@@ -100,18 +100,7 @@ func (t *Topics) deletedTemplate(o Owner, name string) (deletedTemplate, uint64,
 const templateSweep = time.Hour
 
 func (t *Topics) sweepTemplates(ctx context.Context) error {
-	pause := time.NewTicker(templateSweep)
-	defer pause.Stop()
-	for {
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := t.removeDeleted(ctx); err != nil {
-			return err
-		}
-	}
+	return rounds(ctx, templateSweep, func() (time.Duration, error) { return templateSweep, t.removeDeleted(ctx) })
 }
 
 // removeDeleted removes the versions of deleted templates that nothing refers to.
