@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/fanfare-gateway/fanfare/channels/channeltest"
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 )
 
@@ -231,16 +232,14 @@ func TestReportsGoOn(t *testing.T) {
 func TestReportsWaitForTheGateway(t *testing.T) {
 	t.Parallel()
 	sb := startIn(t, t.TempDir())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
+	address, free := channeltest.Closed(t)
 	for n := range 20 {
 		status, _, _ := twilioPost(t, sb.Twilio, twilioForm(sb.Twilio, "To", fmt.Sprint("+1415555010", n), "StatusCallback", "http://"+address+"/"), nil)
 		require.Equal(t, http.StatusCreated, status)
 	}
 	seen := make(chan url.Values, 40)
-	l, err = net.Listen("tcp", address)
+	free()
+	l, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	srv := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()

@@ -205,11 +205,8 @@ func relay(t *testing.T, l net.Listener, to string) {
 
 func TestUnreached(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	closed := "http://" + l.Addr().String() + "/"
-	require.NoError(t, l.Close())
-	got := failed(t, open(t, nil), channeltest.Delivery(closed, 1))
+	closed, _ := channeltest.Closed(t)
+	got := failed(t, open(t, nil), channeltest.Delivery("http://"+closed+"/", 1))
 	require.Equal(t, "connect", got.Code)
 	require.Equal(t, channels.Temporary.String(), got.Kind.String())
 	require.False(t, got.Unreachable)

@@ -2,7 +2,6 @@ package fcm_test
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -117,8 +116,9 @@ func TestTokenEndpointHangs(t *testing.T) {
 func TestTokenEndpointUnreachable(t *testing.T) {
 	t.Parallel()
 	sb := start(t)
+	closed, _ := channeltest.Closed(t)
 	ch := open(t, sb, func(o *fcm.Options) {
-		o.CredentialsJSON = with(t, o.CredentialsJSON, "token_uri", "http://"+closedAddress(t)+"/token")
+		o.CredentialsJSON = with(t, o.CredentialsJSON, "token_uri", "http://"+closed+"/token")
 	})
 	e := failure(t, deliver(t, ch, 1))
 	require.Equal(t, channels.Temporary, e.Kind)
@@ -141,7 +141,8 @@ func TestTokenEndpointTalksNonsense(t *testing.T) {
 
 func TestFCMUnreachable(t *testing.T) {
 	t.Parallel()
-	ch := open(t, start(t), func(o *fcm.Options) { o.Endpoint = "http://" + closedAddress(t) })
+	closed, _ := channeltest.Closed(t)
+	ch := open(t, start(t), func(o *fcm.Options) { o.Endpoint = "http://" + closed })
 	e := failure(t, deliver(t, ch, 1))
 	require.Equal(t, channels.Temporary, e.Kind)
 	require.Equal(t, "connect", e.Code)
@@ -220,12 +221,4 @@ func TestRevokeAndRotate(t *testing.T) {
 	require.NoError(t, fresh.Probe(t.Context()))
 	require.NoError(t, deliver(t, fresh, 2))
 	require.Equal(t, channels.AccountFault, failure(t, deliver(t, old, 3)).Kind)
-}
-
-func closedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
 }
