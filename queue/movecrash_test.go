@@ -55,7 +55,7 @@ func (c *cut) disk() *vfs.MemFS {
 	return c.after
 }
 
-const movedMessages = 500
+const movedMessages = max(500/queuetest.Slowdown, 150) // a few batches of a move
 
 // TestPowerLossOfMove cuts the power after each batch a move writes: it goes on
 // where it was, and every message is there once.

@@ -84,7 +84,8 @@ func work(t *testing.T, s *queue.Store, purged string) {
 	for c := range crashCallers {
 		wg.Go(func() { w.load(t, s, "q", c, stop) })
 	}
-	for i := range 200 {
+	const n = 100 + 100/queuetest.Slowdown
+	for i := range n {
 		_, err := s.Send(ctx, "short", queue.Message{Body: []byte("b"), Delay: time.Duration(i%7) * time.Millisecond})
 		require.NoError(t, err)
 		_, err = s.Send(ctx, "spread", queue.Message{Group: fmt.Sprint(i % 5), Body: []byte("b")})
@@ -95,7 +96,7 @@ func work(t *testing.T, s *queue.Store, purged string) {
 		require.NoError(t, err)
 		_, err = s.Receive(ctx, "short", queue.ReceiveOptions{Max: 3, Wait: 3 * time.Millisecond})
 		require.NoError(t, err)
-		if i == 100 {
+		if i == n/2 {
 			require.NoError(t, s.Purge(ctx, purged))
 		}
 		b := &queue.Batch{}
