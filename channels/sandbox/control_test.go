@@ -27,6 +27,7 @@ func control(t *testing.T, sb *sandbox.Server, method, path, body string, change
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, sb.URL+path, strings.NewReader(body))
 	require.NoError(t, err)
+	r.Close = true // as postHook
 	for _, c := range change {
 		c(r)
 	}

@@ -133,7 +133,10 @@ func TestRestartKeepsWhatWasDone(t *testing.T) {
 // postHook posts a body to a webhook receiver.
 func postHook(t *testing.T, address, body string) int {
 	t.Helper()
-	res, err := http.Post(address, "text/plain", strings.NewReader(body))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Close = true // the next request may be for a sandbox started anew
+	res, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	return res.StatusCode
