@@ -115,7 +115,7 @@ func TestReloadLeavesAloneWhatDidNotChange(t *testing.T) {
 	require.EqualValues(t, 1, opened.Load(), "the same connection")
 	require.Equal(t, fault, account(t, g, "fcm/sandbox"), "nor is its next probe any sooner")
 
-	hooks.Timeout = 5 * time.Second
+	hooks.Timeout = time.Minute
 	push.FCM = &config.FCM{Credentials: config.Secret(sb.FCM.Rotate()), Endpoint: push.FCM.Endpoint}
 	cfg.Accounts = []config.Account{hooks, push}
 	require.NoError(t, g.Reload(t.Context(), loading(cfg)))
@@ -151,7 +151,7 @@ func TestAppsOfOneKeyShareItsToken(t *testing.T) {
 	require.NotEmpty(t, first)
 	require.Equal(t, first, token("two"))
 
-	one.Timeout = time.Second // another channel
+	one.Timeout = time.Minute // another channel
 	cfg.Accounts = []config.Account{one, app("three")}
 	require.NoError(t, g.Reload(t.Context(), loading(cfg)))
 	require.Equal(t, first, token("one"))

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -172,14 +175,32 @@ func TestDrainLetsAttemptsFinish(t *testing.T) {
 	sb, err := sandbox.Start(sandbox.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sb.Close()) })
-	sb.Script(sandbox.ProviderTwilio, "*", sandbox.Answer{Delay: 300, Callbacks: []string{}})
+	sb.Script(sandbox.ProviderTwilio, "*", sandbox.Answer{Callbacks: []string{}})
+	at, err := url.Parse(sb.Twilio.URL)
+	require.NoError(t, err)
+	draining := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-draining:
+			httputil.NewSingleHostReverseProxy(at).ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(slow.Close)
+	account := of(sb, sandbox.ProviderTwilio)
+	account.Twilio.BaseURL = slow.URL
 	dir := t.TempDir()
-	r := start(t, gateway.Options{Sandbox: sb}, func(c *config.Config) { c.Data = dir })
+	change := func(c *config.Config) {
+		c.Data, c.PublicURL, c.Accounts = dir, "http://localhost", []config.Account{account}
+	}
+	r := start(t, gateway.Options{}, change)
 	s := &scene{T: t, sb: sb, g: r.Gateway}
 	delivery := s.send("sms", "+15005550101", "", "sending")
 	r.drain()
+	r.unready(t, "serving: draining")
+	close(draining)
 	require.NoError(t, <-r.ended)
-	r = start(t, gateway.Options{Sandbox: sb}, func(c *config.Config) { c.Data = dir })
+	r = start(t, gateway.Options{}, change)
 	_, d := call(t, "GET", r.URL()+"/v1/deliveries/dlv_"+delivery, "")
 	require.Equal(t, "sent", d["state"], d)
 }

@@ -66,7 +66,7 @@ func TestDeliveriesOfARemovedAccount(t *testing.T) {
 	require.NoError(t, g.Reload(t.Context(), loading(without)))
 
 	o := &orphans{t, g}
-	soon := time.Now().Add(1500 * time.Millisecond).UTC().Format(time.RFC3339Nano)
+	soon := time.Now().Add(4 * time.Second).UTC().Format(time.RFC3339Nano)
 	expires := o.publish(`{"topic": "news", "message": "now or never", "expires_at": "` + soon + `"}`)
 	stays, cancelled := o.publish(`{"topic": "news", "message": "stays"}`), o.publish(`{"topic": "news", "message": "no more"}`)
 	o.becomes(expires, "expired")

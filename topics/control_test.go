@@ -117,7 +117,7 @@ func TestPauseResumeCancel(t *testing.T) {
 	_, err = b.SetControl(t.Context(), owner, id, topics.Stopped)
 	require.ErrorIs(t, err, topics.ErrState)
 
-	later := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+2"}, Message: "x", SendAt: time.Now().Add(100 * time.Millisecond)})
+	later := b.publish(topics.Request{To: &topics.Target{Protocol: topics.SMS, Endpoint: "+2"}, Message: "x", SendAt: time.Now().Add(time.Hour)})
 	p, err := b.SetControl(t.Context(), owner, later, topics.Stopped)
 	require.NoError(t, err)
 	require.Equal(t, topics.CalledOff, p.Phase)

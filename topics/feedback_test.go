@@ -65,7 +65,8 @@ func TestDeliveryStatusIsLogged(t *testing.T) {
 		b.mourned(topics.Subscription{Protocol: protocol, Endpoint: endpoint, Face: "logged"})
 	}
 	b.mourned(topics.Subscription{Protocol: topics.HTTPS, Endpoint: "https://silent/"})
-	byProtocol := func(id queue.ID) map[any]map[string]any {
+	byProtocol := func(id queue.ID, n int) map[any]map[string]any {
+		b.until(func() bool { return len(b.log.of(id)) >= n }) // a line follows its outcome
 		all := map[any]map[string]any{}
 		for _, line := range b.log.of(id) {
 			require.NotContains(t, all, line["protocol"])
@@ -80,7 +81,7 @@ func TestDeliveryStatusIsLogged(t *testing.T) {
 	})
 	id := b.publish(topics.Request{Topic: "alerts", Message: "hello"})
 	b.settle(id)
-	got := byProtocol(id)
+	got := byProtocol(id, 2)
 	require.Len(t, got, 2, "successes of sms are not asked for")
 	require.Equal(t, "success", got[topics.HTTPS]["outcome"])
 	require.Equal(t, "p1", got[topics.HTTPS]["provider_id"])
@@ -91,7 +92,7 @@ func TestDeliveryStatusIsLogged(t *testing.T) {
 	require.NoError(t, b.store.DeleteQueue(t.Context(), topics.QueueName(owner, "work")))
 	id = b.publish(topics.Request{Topic: "alerts", Message: "hello"})
 	require.Equal(t, topics.Ledger{topics.Failed: 4}, b.settle(id))
-	got = byProtocol(id)
+	got = byProtocol(id, 3)
 	require.Len(t, got, 3)
 	require.Equal(t, "failure", got[topics.HTTPS]["outcome"])
 	require.EqualValues(t, 3, got[topics.HTTPS]["attempts"])

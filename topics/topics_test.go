@@ -151,5 +151,5 @@ func (b *bench) settle(id queue.ID) topics.Ledger {
 
 func (b *bench) until(ok func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, ok, 20*queuetest.Slowdown*time.Second, 2*time.Millisecond)
+	require.Eventually(b.t, ok, 60*queuetest.Slowdown*time.Second, 2*time.Millisecond)
 }

@@ -181,9 +181,28 @@ func (r *runner) context(t *testing.T) {
 	warm := r.endpoint() // on its connection the request is written in no time
 	_, err := r.ch.Deliver(t.Context(), Delivery(warm, r.n))
 	require.NoError(t, err)
-	e := r.endpoint()
-	r.sb.Script(r.Provider, r.Recipient(e), sandbox.Answer{Hang: true})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	var got *channels.Error
+	for limit := time.Second; limit < time.Minute; limit *= 2 {
+		e := r.endpoint()
+		r.sb.Script(r.Provider, r.Recipient(e), sandbox.Answer{Hang: true})
+		got = r.failure(t, r.within(t, limit, e), e)
+		if got.Kind != channels.Temporary || len(r.sb.Requests(r.Provider, r.Recipient(e))) > 0 {
+			break
+		} // the time was over before the request was sent
+	}
+	require.Equal(t, channels.Uncertain.String(), got.Kind.String(), "%v", got)
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	_, err = r.ch.Deliver(ended, Delivery(r.endpoint(), r.n))
+	require.Error(t, err)
+	require.ErrorAs(t, err, &got)
+	require.Equal(t, channels.Temporary.String(), got.Kind.String(), "nothing was sent: %v", err)
+}
+
+// within is an attempt of a delivery that has so much time.
+func (r *runner) within(t *testing.T, limit time.Duration, e string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
@@ -192,15 +211,9 @@ func (r *runner) context(t *testing.T) {
 	}()
 	select {
 	case err := <-done:
-		require.Equal(t, channels.Uncertain.String(), r.failure(t, err, e).Kind.String(), "%v", err)
-	case <-time.After(5 * time.Second):
+		return err
+	case <-time.After(limit + time.Minute):
 		require.Fail(t, "Deliver did not obey its context")
+		return nil
 	}
-	ended, stop := context.WithCancel(t.Context())
-	stop()
-	_, err = r.ch.Deliver(ended, Delivery(r.endpoint(), r.n))
-	require.Error(t, err)
-	var got *channels.Error
-	require.ErrorAs(t, err, &got)
-	require.Equal(t, channels.Temporary.String(), got.Kind.String(), "nothing was sent: %v", err)
 }

@@ -80,7 +80,7 @@ func TestProbeSendsNothing(t *testing.T) {
 	sb := start(t)
 	require.NoError(t, open(t, options(t, sb)).Probe(t.Context()))
 	require.Empty(t, sb.Requests(sandbox.ProviderSMTP, ""))
-	require.Eventually(t, func() bool { return sb.SMTP.Connections() == 0 }, 5*time.Second, time.Millisecond)
+	await(t, func() bool { return sb.SMTP.Connections() == 0 })
 }
 
 func TestTemporaryTrouble(t *testing.T) {

@@ -51,7 +51,11 @@ func TestDKIM(t *testing.T) {
 				d := channeltest.Delivery("ann@example.net", n)
 				d.Content.HTML, d.UnsubscribeURL = "<p>hi</p>\n\n\n", "https://example.com/u/1"
 				d.Content.Subject = strings.Repeat("a long subject that is folded ü ", 5)
-				all.Go(func() { _, err := ch.Deliver(t.Context(), d); require.NoError(t, err) })
+				all.Go(func() {
+					if _, err := ch.Deliver(t.Context(), d); err != nil {
+						t.Error(err)
+					}
+				})
 			}
 			all.Wait()
 			for range 4 {

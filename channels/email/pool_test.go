@@ -117,5 +117,5 @@ func TestManyAtOnce(t *testing.T) {
 
 func await(t *testing.T, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, 5*time.Second, time.Millisecond)
+	require.Eventually(t, ok, 20*time.Second, time.Millisecond)
 }

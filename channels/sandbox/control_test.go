@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
@@ -25,6 +27,7 @@ func control(t *testing.T, sb *sandbox.Server, method, path, body string, change
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, sb.URL+path, strings.NewReader(body))
 	require.NoError(t, err)
+	r.Close = true // as postHook
 	for _, c := range change {
 		c(r)
 	}
@@ -308,13 +311,15 @@ func TestFCMHangTakesNothing(t *testing.T) {
 	token, err := fcmConfig(t, sb.FCM).TokenSource(t.Context()).Token()
 	require.NoError(t, err)
 	sb.Script(sandbox.ProviderFCM, fcmDevice, sandbox.Answer{Hang: true})
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, sb.FCM.URL+"/v1/projects/"+sb.FCM.ProjectID+"/messages:send",
+	ctx, giveUp := context.WithCancel(t.Context())
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { giveUp() }})
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, sb.FCM.URL+"/v1/projects/"+sb.FCM.ProjectID+"/messages:send",
 		strings.NewReader(fmt.Sprintf(`{"message":{"token":%q}}`, fcmDevice)))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token.AccessToken)
-	_, err = (&http.Client{Timeout: 50 * time.Millisecond}).Do(r)
-	require.Error(t, err)
+	_, err = http.DefaultClient.Do(r)
+	require.ErrorIs(t, err, context.Canceled)
 	require.Eventually(t, func() bool { return len(sb.Requests(sandbox.ProviderFCM, "")) == 1 }, 10*time.Second, time.Millisecond)
 	require.Empty(t, sb.Inbox(sandbox.ProviderFCM, ""))
 }

@@ -22,6 +22,7 @@ type kept struct {
 
 	mu     sync.Mutex
 	values map[string]json.RawMessage
+	port   int // the next one to try for an address not kept
 }
 
 // openKept reads what an earlier run left in dir; "" keeps nothing.
@@ -130,7 +131,7 @@ func (k *kept) listen(name string) (net.Listener, error) {
 		return nil, err
 	}
 	if !found {
-		l, err := listenLow()
+		l, err := k.listenLow()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -146,11 +147,16 @@ func (k *kept) listen(name string) (net.Listener, error) {
 
 // listenLow opens a port below those an operating system gives to connections
 // and to listeners that name none (from 32768 on Linux, 49152 elsewhere), so
-// that nobody has it by chance while the sandbox restarts.
-func listenLow() (l net.Listener, err error) {
-	const first, ports, tries = 20_000, 10_000, 100
+// that nobody has it by chance while the sandbox restarts. A sandbox takes the
+// ports of one block, so that two seldom meet.
+func (k *kept) listenLow() (l net.Listener, err error) {
+	const first, block, blocks, tries = 20_000, 16, 750, 100
+	if k.port == 0 {
+		k.port = first + block*rand.IntN(blocks)
+	}
 	for range tries {
-		if l, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", first+rand.IntN(ports))); err == nil {
+		l, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", k.port))
+		if k.port++; err == nil {
 			return l, nil
 		}
 	}

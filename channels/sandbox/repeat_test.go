@@ -15,6 +15,7 @@ func hook(t *testing.T, sb *sandbox.Server, path, id string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, sb.Webhook.URL+path, strings.NewReader("{}"))
 	require.NoError(t, err)
+	r.Close = true // as postHook
 	r.Header.Set("Webhook-Id", id)
 	res, err := http.DefaultClient.Do(r)
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
+	"github.com/fanfare-gateway/fanfare/config"
 )
 
 // files are the contents of a folder's files by name.
@@ -87,7 +88,7 @@ func TestBackupOfAStoppedGateway(t *testing.T) {
 	t.Parallel()
 	data, place := t.TempDir(), t.TempDir()
 	saved := filepath.Join(place, "saved")
-	g := serving(t, data, nil)
+	g := serving(t, data, func(c *config.Config) { c.AdminListen = freeAddress(t) })
 	g.do("topics", "create", "alerts")
 	require.NoError(t, os.MkdirAll(filepath.Join(data, "sandbox"), 0o700))
 	fails := func(says string, args ...string) {

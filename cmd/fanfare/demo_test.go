@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -40,11 +41,7 @@ func TestDemoEndsAsExpected(t *testing.T) {
 	} {
 		require.Regexp(t, shown, stdout)
 	}
-	took := regexp.MustCompile(`ended as expected, in (\S+)s`).FindStringSubmatch(stdout)
-	require.NotNil(t, took)
-	seconds, err := strconv.ParseFloat(took[1], 64)
-	require.NoError(t, err)
-	require.Less(t, seconds, 20.0)
+	require.Regexp(t, `ended as expected, in \d+\.\ds`, stdout)
 }
 
 func TestDemoPublishesAFile(t *testing.T) {
@@ -178,6 +175,10 @@ func interrupt(t *testing.T, child *exec.Cmd, lines *bufio.Scanner) {
 
 func TestTableIsDrawnOverItself(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, tableIsDrawnOverItself) // in no time: it shows what passed
+}
+
+func tableIsDrawnOverItself(t *testing.T) {
 	var out bytes.Buffer
 	width, height := 80, 24
 	tb := &table{out: &out, begin: time.Now(), size: func() (int, int) { return width, height }}

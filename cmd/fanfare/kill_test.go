@@ -193,13 +193,17 @@ func TestKill(t *testing.T) {
 	audit(t, dir)
 }
 
-// freeAddress is a loopback address that is free now and stays the same over restarts.
+// freeAddress is a loopback address that is free and stays so while nobody uses
+// it: its port is below those that the system gives to whoever names none.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	for {
+		address := fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(10_000)) //nolint:gosec // any number will do
+		if l, err := net.Listen("tcp", address); err == nil {
+			require.NoError(t, l.Close())
+			return address
+		}
+	}
 }
 
 // slow has the providers take their time, so that a kill meets attempts under way.

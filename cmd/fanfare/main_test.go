@@ -12,7 +12,7 @@ import (
 func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(args, &out, &errs)
+	code = run(append([]string{}, args...), &out, &errs) // of nil cobra makes this process's arguments
 	return code, out.String(), errs.String()
 }
 

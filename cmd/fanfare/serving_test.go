@@ -140,7 +140,7 @@ func TestKeyOfTheClient(t *testing.T) {
 
 func TestNoGateway(t *testing.T) {
 	t.Parallel()
-	g := serving(t, t.TempDir(), nil)
+	g := serving(t, t.TempDir(), func(c *config.Config) { c.Listen = freeAddress(t) })
 	g.stop()
 	g.fails(exitFailed, "nothing listens at "+g.URL()+": start a gateway there with \"fanfare serve\"", "topics", "list")
 	for _, address := range []string{"127.0.0.1:8080", "ftp://127.0.0.1", "http://", "::"} {

@@ -15,8 +15,10 @@ func TestAScheduledPublishIsCalledOff(t *testing.T) {
 	b.do(200, "POST /v1/topics", `{"name":"alerts"}`)
 	b.do(200, subscribe, `{"protocol":"sms","endpoint":"+1"}`)
 	b.work()
+	at := `,"message":"m","send_at":"` + time.Now().Add(4*time.Second).UTC().Format(time.RFC3339Nano) + `"}`
+	var next []string
+	called := map[string]object{}
 	for to, deliveries := range map[string]float64{`{"to":{"protocol":"sms","endpoint":"+2"}`: 1, `{"topic":"alerts"`: 0} {
-		at := `,"message":"m","send_at":"` + time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano) + `"}`
 		p := b.do(202, "POST /v1/publish", to+at)
 		require.Equal(t, "scheduled", p["phase"])
 		path := "/v1/publishes/" + p["id"].(string)
@@ -33,10 +35,13 @@ func TestAScheduledPublishIsCalledOff(t *testing.T) {
 		}
 		b.do(200, "POST "+path+"/cancel", "") // once more
 		b.refused(409, "state", "", "POST "+path+"/resume", "")
-
-		// Its time comes, and with it the one after it.
-		next := b.do(202, "POST /v1/publish", to+at)
-		b.await("GET /v1/publishes/"+next["id"].(string), func(p object) bool { return p["phase"] == "completed" || p["phase"] == "expanded" && p["total"] == 1.0 })
+		called[path] = got
+		next = append(next, b.do(202, "POST /v1/publish", to+at)["id"].(string))
+	}
+	for _, id := range next { // their time comes, and with it that of the others
+		b.await("GET /v1/publishes/"+id, func(p object) bool { return p["phase"] == "completed" || p["phase"] == "expanded" && p["total"] == 1.0 })
+	}
+	for path, got := range called {
 		require.Equal(t, got, b.do(200, "GET "+path, ""))
 	}
 	require.Len(t, list(b.do(200, "GET /v1/publishes?phase=cancelled", ""), "publishes"), 2)

@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,7 +56,11 @@ func TestARedriveIsCancelled(t *testing.T) {
 	t.Parallel()
 	b := open(t, nil)
 	b.work()
-	b.failing("fail1", "fail2", "fail3")
+	var endpoints []string
+	for n := range 30 { // half a minute of work
+		endpoints = append(endpoints, fmt.Sprint("fail", n))
+	}
+	b.failing(endpoints...)
 	const route = "POST /v1/dead-letters/redrive"
 	name := b.do(200, route, `{`+refusedCause+`,"rate":1}`)["id"].(string)
 	b.refused(409, "conflict", "", route, `{`+refusedCause+`}`)

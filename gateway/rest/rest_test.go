@@ -176,7 +176,7 @@ func (b *bench) await(route string, ok func(object) bool) object {
 	require.Eventually(b.t, func() bool {
 		got = b.do(http.StatusOK, route, "")
 		return ok(got)
-	}, 5*time.Second, 10*time.Millisecond, "last answer to %s: %v", route, &got)
+	}, 20*time.Second, 10*time.Millisecond, "last answer to %s: %v", route, &got)
 	return got
 }
 

@@ -39,7 +39,7 @@ func TestABodyThatTrickles(t *testing.T) {
 // request long ago.
 func TestWaitingOutlastsTheTimeForABody(t *testing.T) {
 	t.Parallel()
-	b := open(t, func(o *rest.Options) { o.BodyTimeout = 50 * time.Millisecond })
+	b := open(t, func(o *rest.Options) { o.BodyTimeout = time.Second })
 	b.do(200, "POST /v1/queues", `{"name":"work"}`)
-	require.Empty(t, list(b.do(200, "POST /v1/queues/work/receive", `{"wait":"300ms"}`), "messages"))
+	require.Empty(t, list(b.do(200, "POST /v1/queues/work/receive", `{"wait":"1500ms"}`), "messages"))
 }

@@ -32,6 +32,15 @@ func (b *bench) begins(topic string) string {
 	return got.Attributes["BeginningArchiveTime"]
 }
 
+// later waits until the store's time, which counts milliseconds, is behind the
+// one it returns, and that is behind what was done before.
+func (b *bench) later() time.Time {
+	b.t.Helper()
+	end := b.store.Now().Add(2 * time.Millisecond).UTC()
+	require.Eventually(b.t, func() bool { return b.store.Now().After(end) }, time.Minute, time.Millisecond)
+	return end
+}
+
 // from is the attributes of a subscription to what was published since then.
 func from(start string) map[string]string {
 	return map[string]string{"ReplayPolicy": fmt.Sprintf(`{"PointType":"Timestamp","StartingPoint":%q}`, start)}
@@ -229,6 +238,7 @@ func TestAReplayOfAnEndedArchiveFails(t *testing.T) {
 	topic := b.topic("alerts")
 	require.NoError(t, b.archive(topic, `{"MessageRetentionPeriod":"1"}`))
 	b.say(&awssns.PublishInput{TopicArn: &topic, Message: aws.String("old")})
+	b.later() // what is published as it is asked for belongs to the replay
 	arn := b.subscribe(topic, "http", "http://one/", from(b.begins(topic)))
 	require.Equal(t, "Pending", b.attributes(arn)["ReplayStatus"])
 	require.NoError(t, b.archive(topic, "{}"))
@@ -258,8 +268,7 @@ func TestAReplayStaysAtItsEnd(t *testing.T) {
 	require.NoError(t, b.archive(topic, `{"MessageRetentionPeriod":"1"}`))
 	say := func(message string) { b.say(&awssns.PublishInput{TopicArn: &topic, Message: &message}) }
 	say("old")
-	end := b.store.Now().Add(2 * time.Millisecond).UTC()
-	require.Eventually(t, func() bool { return b.store.Now().After(end) }, time.Minute, time.Millisecond)
+	end := b.later()
 	say("behind")
 	policy := fmt.Sprintf(`{"PointType":"Timestamp","StartingPoint":%q,"EndingPoint":%q}`, b.begins(topic), end.Format("2006-01-02T15:04:05.000Z"))
 	arn := b.subscribe(topic, "sqs", b.queue("work"), map[string]string{"ReplayPolicy": policy})

@@ -86,7 +86,7 @@ func buried(t *testing.T, f *face, count int) (dead *string, sources []*string) 
 		}
 		require.Len(t, f.receive(t, url), count)
 	}
-	require.Eventually(t, func() bool { return f.attribute(t, dead, "ApproximateNumberOfMessages") == fmt.Sprint(2*count) }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return f.attribute(t, dead, "ApproximateNumberOfMessages") == fmt.Sprint(2*count) }, 20*time.Second, 5*time.Millisecond)
 	return dead, sources
 }
 
@@ -120,7 +120,7 @@ func TestDeadLettersMoveBack(t *testing.T) {
 		require.Len(t, out.Results, 1)
 		shown = out.Results[0]
 		return aws.ToString(shown.Status) == "COMPLETED"
-	}, 5*time.Second, 5*time.Millisecond)
+	}, 20*time.Second, 5*time.Millisecond)
 	require.EqualValues(t, 4, shown.ApproximateNumberOfMessagesMoved)
 	require.EqualValues(t, 4, *shown.ApproximateNumberOfMessagesToMove)
 	require.Nil(t, shown.DestinationArn)
@@ -159,10 +159,10 @@ func TestMoveIsCancelled(t *testing.T) {
 func TestMoveFailsWithItsDestination(t *testing.T) {
 	t.Parallel()
 	f := newFace(t, sqs.Options{})
-	buried(t, f, 5)
+	buried(t, f, 10)
 	target := f.create(t, "target")
 	_, err := f.StartMessageMoveTask(t.Context(), &awssqs.StartMessageMoveTaskInput{
-		SourceArn: aws.String(arn("dead")), DestinationArn: aws.String(arn("target")), MaxNumberOfMessagesPerSecond: aws.Int32(2),
+		SourceArn: aws.String(arn("dead")), DestinationArn: aws.String(arn("target")), MaxNumberOfMessagesPerSecond: aws.Int32(1), // it is not over soon
 	})
 	require.NoError(t, err)
 	_, err = f.DeleteQueue(t.Context(), &awssqs.DeleteQueueInput{QueueUrl: target})

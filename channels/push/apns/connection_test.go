@@ -170,9 +170,10 @@ func TestLostConnection(t *testing.T) {
 	_, err = ch.Deliver(t.Context(), d)
 	require.NoError(t, err, "on a new connection")
 
-	_ = r.Close()
-	require.NoError(t, ch.Close())
-	_, err = ch.Deliver(t.Context(), d)
+	o := options(t, sb)
+	closed, _ := channeltest.Closed(t)
+	o.Host = "https://" + closed
+	_, err = open(t, o).Deliver(t.Context(), d)
 	require.Equal(t, "connect", failure(t, err).Code)
 	require.Equal(t, channels.Temporary, failure(t, err).Kind)
 }

@@ -130,13 +130,12 @@ func TestDelivery(t *testing.T) {
 		_, err := ch.Deliver(t.Context(), channeltest.Delivery(device(2), 2))
 		require.Equal(t, time.Minute, failure(t, err).Wait)
 	})
-	t.Run("the SDK's own repeating, which takes 7 seconds, is out of the way", func(t *testing.T) {
+	t.Run("the SDK's own repeating is out of the way", func(t *testing.T) {
 		for i, a := range []sandbox.Answer{{Code: "UNAVAILABLE"}, {Drop: sandbox.DropBefore}} {
 			sb.Script(fcm.Provider, device(20+i), a)
-			begin := time.Now()
 			_, err := ch.Deliver(t.Context(), channeltest.Delivery(device(20+i), i))
 			require.Error(t, err)
-			require.Less(t, time.Since(begin), 5*time.Second)
+			require.Len(t, sb.Requests(fcm.Provider, device(20+i)), 1)
 		}
 	})
 	t.Run("many bad tokens are the account's fault", func(t *testing.T) {
