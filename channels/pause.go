@@ -11,7 +11,8 @@ import (
 )
 
 // pause is an operator's pause of an account. It is a record of the registry,
-// so that it lasts over a restart, a rotation, and even the account's removal.
+// so that it lasts over a restart, a rotation, and even the account's removal
+// from the configuration.
 type pause struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
@@ -19,6 +20,10 @@ type pause struct {
 
 // pauseKey is the record's key. Configured accounts are the default owner's.
 func pauseKey(account string) []byte { return []byte("000000000000/local/pause/" + account) }
+
+// ForgetPause adds the end of an account's pause to the batch in which the
+// account itself is made or deleted: another one of the name begins without.
+func ForgetPause(b *queue.Batch, account string) { b.Remove(pauseKey(account)) }
 
 // paused reads an account's pause; nil if it has none.
 func (p *Pool) paused(account string) (*pause, error) {

@@ -193,6 +193,9 @@ func TestAppsOutliveRestartAndReload(t *testing.T) {
 	out, err := p.ListEndpointsByPlatformApplication(t.Context(), &sns.ListEndpointsByPlatformApplicationInput{PlatformApplicationArn: &again})
 	require.NoError(t, err)
 	require.Empty(t, out.Endpoints, "another of the name")
+	id, err = p.push(p.device(again, strings.Repeat("cc", 32)), "the earlier one was paused")
+	require.NoError(t, err)
+	require.Equal(t, 1.0, p.ended(id)["sent"])
 	_, err = p.GetEndpointAttributes(t.Context(), &sns.GetEndpointAttributesInput{EndpointArn: &late})
 	require.Equal(t, "NotFound", code(err))
 }

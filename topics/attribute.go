@@ -17,6 +17,13 @@ var (
 	attributeType = regexp.MustCompile(`^(String|Number|Binary)(\..+)?$`)
 )
 
+// IsNumber tells whether a text is a number as SQS and SNS take it: decimal,
+// without the other forms that Go knows (NaN, 0x1p-2, 1_000).
+func IsNumber(text string) bool {
+	_, err := strconv.ParseFloat(text, 64)
+	return err == nil && strings.Trim(text, "0123456789.eE+-") == ""
+}
+
 // maxAttribute bounds the name and the type of an attribute, in bytes.
 const maxAttribute = 256
 
@@ -31,7 +38,7 @@ func checkAttribute(name string, a channels.Attribute) error {
 	case a.Value == "":
 		return invalid(field+".value", "must not be empty")
 	case strings.HasPrefix(a.Type, "Number"):
-		if _, err := strconv.ParseFloat(a.Value, 64); err != nil {
+		if !IsNumber(a.Value) {
 			return invalid(field+".value", "must be a number, as its type says")
 		}
 	case strings.HasPrefix(a.Type, "Binary"):

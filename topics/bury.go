@@ -79,5 +79,7 @@ func (t *Topics) deadLetter(l *loaded, s Subscription, id queue.ID, r *deliveryR
 	for name, value := range map[string]string{attributeRequest: id.String(), attributeCode: code, attributeMessage: message} {
 		attributes[name] = channels.Attribute{Type: "String", Value: value}
 	}
+	// Not the publisher's deduplication id: the queue may be that of several
+	// subscriptions or topics, and would keep the first one's dead letter only.
 	return queue.Message{Group: l.content.Group, DedupID: id.Hex(), Body: d.Content.Payload, Attributes: queueAttributes(attributes, l.content.Trace)}
 }

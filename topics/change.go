@@ -82,11 +82,10 @@ func (s *Subscription) enable(now time.Time) {
 }
 
 // agrees tells, for an endpoint that is subscribed already, which of the
-// settings that are named differ from those it has. A face compares its own.
+// settings that are named differ from those it has.
 func (s *Subscription) agrees(first *Subscription) error {
 	differs := ""
 	switch {
-	case s.Face != "":
 	case s.Filter != nil && (first.Filter == nil || *s.Filter != *first.Filter):
 		differs = "filter"
 	case s.Raw && !first.Raw:

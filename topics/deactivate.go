@@ -78,7 +78,7 @@ func (t *Topics) Reactivate(ctx context.Context, o Owner, id queue.ID) (Subscrip
 		other, _, err := get[queue.ID](t.store, queue.Registry, unique)
 		switch {
 		case err == nil:
-			s, err = w.again(&Subscription{Topic: s.Topic}, other) // whatever its settings
+			s, err = w.again(s.Topic, other, func(*Subscription) error { return nil }) // whatever its settings
 		case errors.Is(err, ErrNotFound):
 			err = nil
 			w.write(unique, s)

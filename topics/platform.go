@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
@@ -107,10 +108,12 @@ func (t *Topics) CreatePlatformApplication(ctx context.Context, o Owner, platfor
 		if err := change(&app); err != nil {
 			return app, err
 		}
+		ref := ApplicationRef{ID: app.ID, Owner: o, Platform: platform, Name: name}
 		b := &queue.Batch{}
 		b.Expect(applicationKey(o, platform, name), 0)
 		put(b, applicationKey(o, platform, name), app)
-		put(b, applicationRefKey(app.ID), ApplicationRef{ID: app.ID, Owner: o, Platform: platform, Name: name})
+		put(b, applicationRefKey(app.ID), ref)
+		channels.ForgetPause(b, ref.Account()) // of an earlier one, by somebody who saw it go
 		if _, err = t.store.Commit(ctx, queue.Registry, b); !errors.Is(err, queue.ErrConflict) {
 			return app, err
 		}
@@ -161,6 +164,7 @@ func (t *Topics) DeletePlatformApplication(ctx context.Context, o Owner, platfor
 		b.Remove(key)
 		ref := ApplicationRef{ID: app.ID, Owner: o, Platform: platform, Name: name, Deleted: true}
 		put(b, applicationRefKey(app.ID), ref)
+		channels.ForgetPause(b, ref.Account())
 		if _, err = t.store.Commit(ctx, queue.Registry, b); errors.Is(err, queue.ErrConflict) {
 			continue
 		}

@@ -12,20 +12,27 @@ import (
 // returned with its first subscription; a disabled one is enabled again. One
 // that has other settings than those named is ErrConflict. Durable on return.
 func (t *Topics) Subscribe(ctx context.Context, o Owner, s Subscription) (Subscription, error) {
+	return t.SubscribeIf(ctx, o, s, s.agrees)
+}
+
+// SubscribeIf is Subscribe for a face that compares settings of its own: agrees
+// is asked about a subscription the endpoint has, and its error is returned with
+// nothing written.
+func (t *Topics) SubscribeIf(ctx context.Context, o Owner, s Subscription, agrees func(first *Subscription) error) (Subscription, error) {
 	for {
-		made, err := t.subscribe(ctx, o, s)
+		made, err := t.subscribe(ctx, o, s, agrees)
 		if !errors.Is(err, queue.ErrConflict) { // subscribed or deleted at the same moment
 			return made, err
 		}
 	}
 }
 
-func (t *Topics) subscribe(ctx context.Context, o Owner, s Subscription) (Subscription, error) {
+func (t *Topics) subscribe(ctx context.Context, o Owner, s Subscription, agrees func(first *Subscription) error) (Subscription, error) {
 	w := subscribing{Topics: t, owner: o}
 	if err := w.expectTopic(s.Topic); err != nil {
 		return s, err
 	}
-	made, err := w.add(s)
+	made, err := w.add(s, agrees)
 	if err != nil || !w.some {
 		return made, err
 	}
@@ -44,7 +51,7 @@ func (t *Topics) SubscribeAll(ctx context.Context, o Owner, topic string, all []
 	}
 	for i, s := range all {
 		s.Topic = topic
-		made[i], errs[i] = w.add(s)
+		made[i], errs[i] = w.add(s, s.agrees)
 		if errors.Is(errs[i], queue.ErrConflict) { // deleted at the same moment
 			made[i], errs[i] = t.Subscribe(ctx, o, s)
 		}
@@ -84,7 +91,7 @@ func (w *subscribing) expectTopic(name string) error {
 }
 
 // add checks a subscription and adds its writes, unless it is there already.
-func (w *subscribing) add(s Subscription) (Subscription, error) {
+func (w *subscribing) add(s Subscription, agrees func(first *Subscription) error) (Subscription, error) {
 	to, end, err := w.resolve(w.owner, Target{Protocol: s.Protocol, Endpoint: s.Endpoint, Account: s.Account}, "")
 	if err != nil {
 		return s, err
@@ -95,12 +102,12 @@ func (w *subscribing) add(s Subscription) (Subscription, error) {
 	s.Endpoint, s.Group, s.Account = end.Address, end.Group, to.Account
 	unique := endpointKey(w.owner, s.Topic, s.Protocol, s.Account, s.Endpoint)
 	if first, ok := w.added[string(unique)]; ok {
-		return first, s.agrees(&first)
+		return first, agrees(&first)
 	}
 	id, _, err := get[queue.ID](w.store, queue.Registry, unique)
 	switch {
 	case err == nil:
-		s, err = w.again(&s, id)
+		s, err = w.again(s.Topic, id, agrees)
 	case errors.Is(err, ErrNotFound):
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
 		if err = w.startReplay(&w.b, w.owner, &s); err != nil {
@@ -127,14 +134,14 @@ func (w *subscribing) write(unique []byte, s Subscription) {
 }
 
 // again is the subscription an endpoint has; one that was disabled is enabled.
-func (w *subscribing) again(asked *Subscription, id queue.ID) (Subscription, error) {
-	key := subscriptionKey(w.owner, asked.Topic, id)
+func (w *subscribing) again(topic string, id queue.ID, agrees func(first *Subscription) error) (Subscription, error) {
+	key := subscriptionKey(w.owner, topic, id)
 	first, rev, err := get[Subscription](w.store, queue.Registry, key)
 	if errors.Is(err, ErrNotFound) { // deleted at the same moment
 		return first, queue.ErrConflict
 	}
 	if err == nil {
-		err = asked.agrees(&first)
+		err = agrees(&first)
 	}
 	if err == nil && first.Disabled != "" {
 		w.some = true

@@ -4,11 +4,13 @@
 package amazon
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"syscall"
@@ -73,13 +75,31 @@ func (a Account) Open(provider string, maxAnswer int64) (*Client, error) {
 	})}
 	credentials := aws.Credentials{AccessKeyID: a.AccessKeyID, SecretAccessKey: a.SecretAccessKey, SessionToken: a.SessionToken}
 	c.config = aws.Config{
-		AppID: "fanfare", Region: a.Region, HTTPClient: c.http,
+		AppID: "fanfare", Region: a.Region, HTTPClient: sender{c.http},
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return credentials, nil
 		}),
 	}
 	return c, nil
+}
+
+// sender sends a copy of each request's body. The SDK closes its own when the
+// answer begins; net/http, if it was still at it, would drop the connection and
+// what is to come of the answer, and a message that was stored went out again.
+type sender struct{ http *http.Client }
+
+func (s sender) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, fmt.Errorf("read the request to send: %w", err)
+		}
+		sent := *r
+		sent.Body = io.NopCloser(bytes.NewReader(body))
+		r = &sent
+	}
+	return s.http.Do(r)
 }
 
 // Config is what the SDK's clients are made from: it sends once and reads

@@ -2,10 +2,14 @@ package downstream_test
 
 import (
 	"context"
+	"crypto/md5" //nolint:gosec // SQS's checksum
 	"crypto/x509"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -70,6 +74,42 @@ func TestStrangeAnswers(t *testing.T) {
 			require.EqualValues(t, 1, count.Load())
 		})
 	}
+}
+
+// TestAnswerBeforeTheRequestEnds: a service that begins its answer while the
+// request is still on its way stores the message, and is believed.
+func TestAnswerBeforeTheRequestEnds(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		sum := md5.Sum([]byte(strings.Repeat("x", 1<<20-1<<10))) //nolint:gosec // SQS's checksum
+		text := fmt.Sprintf(`{"MessageId":"m","MD5OfMessageBody":"%x"}`, sum)
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		_, _ = io.WriteString(w, text[:1])
+		_ = http.NewResponseController(w).Flush()
+		if n, _ := io.Copy(io.Discard, r.Body); n == r.ContentLength {
+			_, _ = io.WriteString(w, text[1:])
+		}
+	}))
+	// Little of the request is on its way when the handler answers.
+	const few = 64 << 10
+	srv.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		_ = c.(*net.TCPConn).SetReadBuffer(few)
+		return ctx
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	o := account(t)
+	o.Endpoint = srv.URL
+	o.Control = func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, few) })
+	}
+	d := channeltest.Delivery(srv.URL+"/queue/orders", 1)
+	d.Content.Payload = []byte(strings.Repeat("x", 1<<20-1<<10))
+	r, err := open(t, o).Deliver(t.Context(), d)
+	require.NoError(t, err)
+	require.Equal(t, "m", r.ProviderID)
 }
 
 func TestBatchAnswerForgetsEntries(t *testing.T) {

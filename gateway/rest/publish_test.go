@@ -184,6 +184,7 @@ func TestPublishRefused(t *testing.T) {
 		{"attribute's long name", "attributes", `{"topic":"alerts","message":"m","attributes":{"` + strings.Repeat("a", 257) + `":{"type":"String","value":"1"}}}`},
 		{"attribute label", "attributes.a.type", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"String.","value":"1"}}}`},
 		{"attribute without a value", "attributes.a.value", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"String","value":""}}}`},
+		{"attribute that is a number to Go only", "attributes.a.value", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Number","value":"0x1p-2"}}}`},
 		{"attribute that is no number", "attributes.a.value", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Number","value":"one"}}}`},
 		{"attribute that is not base64", "attributes.a.value", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Binary.gif","value":"%"}}}`},
 		{"attribute type", "attributes.a.type", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Int","value":"1"}}}`},

@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/gateway/awswire"
+	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 // attribute is a message attribute's value.
@@ -65,10 +65,8 @@ func (a *attribute) check(name string, position int) error {
 	case empty:
 		return badValue("The message attribute '" + name + "' must contain non-empty message attribute value for message attribute type '" + a.DataType + "'.")
 	}
-	if strings.HasPrefix(a.DataType, "Number") {
-		if _, err := strconv.ParseFloat(*a.StringValue, 64); err != nil {
-			return badValue("Could not cast message attribute '" + name + "' value to number.")
-		}
+	if strings.HasPrefix(a.DataType, "Number") && !topics.IsNumber(*a.StringValue) {
+		return badValue("Could not cast message attribute '" + name + "' value to number.")
 	}
 	return nil
 }

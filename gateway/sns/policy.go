@@ -2,6 +2,7 @@ package sns
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -22,6 +23,13 @@ func defaultPolicy(o topics.Owner, arn string) string {
 	})
 	return p.String()
 }
+
+// The most bytes and statements of a policy.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-language-api-permissions-reference.html
+const (
+	maxPolicy     = 30 << 10
+	maxStatements = 100
+)
 
 type addPermissionIn struct {
 	TopicArn   string   `json:"TopicArn"`
@@ -48,6 +56,11 @@ func (s *service) addPermission(ctx context.Context, r *awswire.Request, in *add
 	case len(in.ActionName) == 0:
 		return nil, missing("actionName")
 	}
+	for _, account := range in.Accounts {
+		if !awswire.IsAccount(account) {
+			return nil, invalid("AWSAccountId Reason: must be the number of an account, 12 digits")
+		}
+	}
 	for _, name := range in.ActionName {
 		if !slices.Contains(permissions, name) {
 			return nil, invalid("Policy statement action out of service scope!")
@@ -58,6 +71,9 @@ func (s *service) addPermission(ctx context.Context, r *awswire.Request, in *add
 			Sid: in.Label, Effect: "Allow", Principal: policy.Accounts(in.Accounts), Action: policy.Actions("SNS", in.ActionName), Resource: s.topicARN(o, t.Name),
 		}) {
 			return invalid("Statement already exists")
+		}
+		if len(p.Statement) > maxStatements || len(p.String()) > maxPolicy {
+			return invalid(fmt.Sprintf("Policy: must have at most %d statements and %d bytes", maxStatements, maxPolicy))
 		}
 		return nil
 	})
@@ -73,6 +89,9 @@ func (s *service) removePermission(ctx context.Context, r *awswire.Request, in *
 	o, t, err := s.topic(r, in.TopicArn)
 	if err != nil {
 		return nil, err
+	}
+	if in.Label == "" {
+		return nil, missing("label")
 	}
 	return nil, s.changePolicy(ctx, o, t.Name, func(p *policy.Policy) error {
 		p.Remove(in.Label)

@@ -235,6 +235,7 @@ func TestMessagesThatCannotBePublished(t *testing.T) {
 		{attribute("a", types.MessageAttributeValue{DataType: aws.String("String")}), "ParameterValueInvalid", "The message attribute 'a' must contain non-empty message attribute value for message attribute type 'String'.", 400},
 		{attribute("a", types.MessageAttributeValue{DataType: aws.String("Binary"), StringValue: aws.String("x")}), "ParameterValueInvalid", "The message attribute 'a' with type 'Binary' must use field 'Binary'.", 400},
 		{attribute("a", types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String("x")}), "ParameterValueInvalid", "Could not cast message attribute 'a' value to number.", 400},
+		{attribute("a", types.MessageAttributeValue{DataType: aws.String("Number"), StringValue: aws.String("NaN")}), "ParameterValueInvalid", "Could not cast message attribute 'a' value to number.", 400},
 		{attribute("a!", text("x")), "ParameterValueInvalid", "Invalid non-alphanumeric character '#x21' was found in the message attribute name. Can only include alphanumeric characters, hyphens, underscores, or dots.", 400},
 		{attribute("", text("x")), "ParameterValueInvalid", "The request must contain non-empty message attribute name.", 400},
 		{&awssns.PublishInput{TopicArn: aws.String(topic + long[:5000]), Message: aws.String("m")}, "NotFound", "Topic does not exist", 404},

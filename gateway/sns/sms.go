@@ -49,6 +49,9 @@ type setSMSAttributesIn struct {
 }
 
 func (s *service) setSMSAttributes(ctx context.Context, r *awswire.Request, in *setSMSAttributesIn) (*nothing, error) {
+	if len(in.Attributes) == 0 {
+		return nil, missing("attributes")
+	}
 	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
 		value := in.Attributes[name]
 		switch good, ok := smsAttributes[name]; {

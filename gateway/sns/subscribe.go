@@ -65,7 +65,13 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 			return nil, fault("SubscriptionLimitExceeded", http.StatusForbidden, "The maximum number of subscriptions for the topic has been reached.")
 		}
 	}
-	made, err := s.Topics.Subscribe(ctx, o, wanted)
+	made, err := s.Topics.SubscribeIf(ctx, o, wanted, func(first *topics.Subscription) error {
+		s.keepUp(o, first)
+		if !sameAttributes(first, in.Attributes) {
+			return invalid("Attributes Reason: Subscription already exists with different attributes")
+		}
+		return nil
+	})
 	var field *topics.FieldError
 	why := replayProblem(err)
 	switch {
@@ -75,10 +81,6 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 		return nil, invalid("Email address")
 	case err != nil:
 		return nil, wordFor(err, "Endpoint")
-	}
-	s.keepUp(o, &made)
-	if !sameAttributes(&made, in.Attributes) {
-		return nil, invalid("Attributes Reason: Subscription already exists with different attributes")
 	}
 	if made.Pending {
 		if made.Token != wanted.Token { // asked again: its token is good for as long as a new one

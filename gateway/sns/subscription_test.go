@@ -181,6 +181,25 @@ func TestSubscribingTwice(t *testing.T) {
 	refused(t, err, "InvalidParameter", 400, "Invalid parameter: Attributes Reason: Subscription already exists with different attributes")
 }
 
+// A subscription whose endpoint was found dead is enabled by asking for it again,
+// unless that is refused.
+func TestSubscribingTwiceEnablesWhatItAgreesWith(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic := b.topic("alerts")
+	arn := b.subscribe(topic, "sqs", queueARN, map[string]string{"RawMessageDelivery": "true"})
+	_, err := b.topics.ChangeSubscription(t.Context(), owner, b.stored(arn).ID, func(s *topics.Subscription) error {
+		s.Disabled = "gone"
+		return nil
+	})
+	require.NoError(t, err)
+	_, err = b.trySubscribe(topic, "sqs", queueARN, map[string]string{"RawMessageDelivery": "false"})
+	refused(t, err, "InvalidParameter", 400, "Invalid parameter: Attributes Reason: Subscription already exists with different attributes")
+	require.Equal(t, "gone", b.stored(arn).Disabled)
+	require.Equal(t, arn, b.subscribe(topic, "sqs", queueARN, nil))
+	require.Empty(t, b.stored(arn).Disabled)
+}
+
 func TestUnsubscribeIsIdempotent(t *testing.T) {
 	t.Parallel()
 	b := start(t)

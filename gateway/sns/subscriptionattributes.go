@@ -3,6 +3,7 @@ package sns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -86,6 +87,10 @@ func checkSubscriptionAttribute(sub *topics.Subscription, name, value string) *p
 	case filterScope:
 		if scope := topics.FilterScope(value); scope != topics.FilterAttributes && scope != topics.FilterBody {
 			return wrong("FilterPolicyScope: Invalid value [" + value + "]. Please use either MessageBody or MessageAttributes")
+		}
+	case roleARN:
+		if len(value) > maxKept {
+			return wrong(fmt.Sprintf("SubscriptionRoleArn: must be at most %d bytes", maxKept))
 		}
 	case delivery:
 		if sub.Protocol != topics.HTTP && sub.Protocol != topics.HTTPS {

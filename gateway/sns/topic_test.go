@@ -3,6 +3,7 @@ package sns_test
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -195,6 +196,61 @@ func TestPermissionsStandInThePolicy(t *testing.T) {
 	_, err := b.RemovePermission(t.Context(), &awssns.RemovePermissionInput{TopicArn: &arn, Label: aws.String("partners")})
 	require.NoError(t, err)
 	require.Equal(t, before, policy())
+}
+
+func TestPoliciesHaveASize(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	arn := b.topic("alerts")
+	set := func(policy string) error {
+		_, err := b.SetTopicAttributes(t.Context(), &awssns.SetTopicAttributesInput{TopicArn: &arn, AttributeName: aws.String("Policy"), AttributeValue: &policy})
+		return err
+	}
+	add := func(label string, account string) error {
+		_, err := b.AddPermission(t.Context(), &awssns.AddPermissionInput{TopicArn: &arn, Label: &label, AWSAccountId: []string{account}, ActionName: []string{"Publish"}})
+		return err
+	}
+	policy := func(padding int) string { return `{"Id":"` + strings.Repeat("x", padding) + `"}` }
+	refused(t, add("a", "Bogus"), "InvalidParameter", 400, "Invalid parameter: AWSAccountId Reason: must be the number of an account, 12 digits")
+	require.NoError(t, set(policy(30<<10-len(policy(0)))))
+	refused(t, set(policy(30<<10+1-len(policy(0)))), "InvalidParameter", 400, "Invalid parameter: Policy: must be at most 30720 bytes")
+	refused(t, set("null"), "InvalidParameter", 400, "Invalid parameter: Policy Error: null")
+	const most = "Invalid parameter: Policy: must have at most 100 statements and 30720 bytes"
+	refused(t, add("a", "111111111111"), "InvalidParameter", 400, most)
+	require.NoError(t, set("{}"))
+	for n := range 100 {
+		require.NoError(t, add(strconv.Itoa(n), "111111111111"))
+	}
+	refused(t, add("a", "111111111111"), "InvalidParameter", 400, most)
+}
+
+// What must be given and is not has AWS's words in every action.
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	arn := b.topic("alerts")
+	for parameter, form := range map[string]url.Values{
+		"label":      {"Action": {"RemovePermission"}, "TopicArn": {arn}},
+		"attributes": {"Action": {"SetSMSAttributes"}},
+	} {
+		status, answer := b.raw(form)
+		require.Equal(t, 400, status)
+		require.Contains(t, answer, "<Code>ValidationError</Code><Message>1 validation error detected: Value null at &#39;"+parameter+"&#39; failed to satisfy constraint: Member must not be null")
+	}
+}
+
+// The names that are only kept have a size.
+func TestKeptNamesHaveASize(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	arn := b.topic("alerts")
+	long := strings.Repeat("x", 2049)
+	for _, name := range []string{"KmsMasterKeyId", "HTTPSuccessFeedbackRoleArn", "SQSFailureFeedbackRoleArn"} {
+		_, err := b.SetTopicAttributes(t.Context(), &awssns.SetTopicAttributesInput{TopicArn: &arn, AttributeName: &name, AttributeValue: &long})
+		refused(t, err, "InvalidParameter", 400, "Invalid parameter: "+name+": must be at most 2048 bytes")
+	}
+	_, err := b.trySubscribe(arn, "sqs", queueARN, map[string]string{"SubscriptionRoleArn": long})
+	refused(t, err, "InvalidParameter", 400, "Invalid parameter: Attributes Reason: SubscriptionRoleArn: must be at most 2048 bytes")
 }
 
 func TestUnsupportedActionsSaySo(t *testing.T) {

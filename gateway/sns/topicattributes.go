@@ -3,6 +3,7 @@ package sns
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,30 +19,37 @@ import (
 // https://docs.aws.amazon.com/sns/latest/api/API_SetTopicAttributes.html
 var topicAttributes = func() map[string]func(t *topics.Topic, value string) string {
 	all := map[string]func(*topics.Topic, string) string{
-		"Policy":                    anything, // setAttribute checks it
+		"Policy":                    atMost(maxPolicy),
 		"DeliveryPolicy":            topicDeliveryPolicy,
 		"TracingConfig":             oneOf("PassThrough", "Active"),
-		"KmsMasterKeyId":            anything, // kept and shown; the store does not encrypt by it
+		"KmsMasterKeyId":            atMost(maxKept), // kept and shown; the store does not encrypt by it
 		"SignatureVersion":          oneOf("1", "2"),
 		"ContentBasedDeduplication": onlyFIFO(oneOf("true", "false")),
 		"FifoThroughputScope":       onlyFIFO(oneOf("Topic", "MessageGroup")),
 	}
 	for _, protocol := range []string{"HTTP", "Firehose", "Lambda", "Application", "SQS"} {
-		all[protocol+"SuccessFeedbackRoleArn"] = anything
+		all[protocol+"SuccessFeedbackRoleArn"] = atMost(maxKept)
 		all[protocol+"SuccessFeedbackSampleRate"] = percent
-		all[protocol+"FailureFeedbackRoleArn"] = anything
+		all[protocol+"FailureFeedbackRoleArn"] = atMost(maxKept)
 	}
 	return all
 }()
 
-func anything(*topics.Topic, string) string { return "" }
+// maxKept is the most bytes of a name or ARN that is only kept and shown.
+const maxKept = 2048
 
-func isJSON(_ *topics.Topic, value string) string {
-	var object map[string]any
-	if json.Unmarshal([]byte(value), &object) != nil {
-		return "failed to parse JSON"
+func atMost(size int) func(*topics.Topic, string) string {
+	return func(_ *topics.Topic, value string) string {
+		if len(value) > size {
+			return fmt.Sprintf("must be at most %d bytes", size)
+		}
+		return ""
 	}
-	return ""
+}
+
+func isObject(value string) bool {
+	var object map[string]any
+	return json.Unmarshal([]byte(value), &object) == nil && object != nil
 }
 
 func topicDeliveryPolicy(_ *topics.Topic, value string) string {
@@ -93,7 +101,7 @@ func setAttribute(t *topics.Topic, name, value string) string {
 	switch {
 	case !ok:
 		return "AttributeName"
-	case name == "Policy" && isJSON(t, value) != "": // and "": AWS has no topic without a policy
+	case name == "Policy" && !isObject(value): // and "": AWS has no topic without a policy
 		return "Policy Error: null"
 	}
 	if value == "" {

@@ -50,7 +50,7 @@ func attributes() map[string]attribute {
 		"VisibilityTimeout":             {valid: between(0, int(queue.MaxVisibility/time.Second)), set: setVisibility, show: showVisibility},
 		"MaximumMessageSize":            stored("MaximumMessageSize", strconv.Itoa(maxMessage), between(1024, maxMessage)),
 		"ReceiveMessageWaitTimeSeconds": stored("ReceiveMessageWaitTimeSeconds", "0", between(0, 20)),
-		"Policy":                        stored("Policy", "", isObject),
+		"Policy":                        stored("Policy", "", func(text string) bool { return len(text) <= maxPolicy && isObject(text) }),
 		"RedriveAllowPolicy":            stored("RedriveAllowPolicy", "", isObject),
 		"KmsMasterKeyId":                stored("KmsMasterKeyId", "", func(text string) bool { return len(text) <= 2048 }),
 		"KmsDataKeyReusePeriodSeconds":  keyReuse(),

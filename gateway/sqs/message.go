@@ -10,9 +10,10 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/fanfare-gateway/fanfare/topics"
 )
 
 // value is a message attribute's value.
@@ -167,15 +168,10 @@ func (v *value) check(whose, name string) error {
 		return invalid("Message %sattribute '%s' must contain a non-empty value of type '%s'.", whose, name, kind)
 	case !allowed(*v.StringValue):
 		return invalid("%s", badCharacters)
-	case kind == "Number" && !isNumber(*v.StringValue):
+	case kind == "Number" && !topics.IsNumber(*v.StringValue):
 		return invalid("Can't cast the value of message %sattribute '%s' to a number.", whose, name)
 	}
 	return nil
-}
-
-func isNumber(text string) bool {
-	_, err := strconv.ParseFloat(text, 64)
-	return err == nil && strings.Trim(text, "0123456789.eE+-") == ""
 }
 
 const badCharacters = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"

@@ -27,12 +27,23 @@ func (s *service) addPermission(ctx context.Context, r *awswire.Request, in *add
 		}) {
 			return invalidValue("Label", in.Label, "Already exists.")
 		}
+		if n := len(p.Statement); n > maxStatements {
+			return refuse(http.StatusForbidden, "OverLimit", "%d Statements were found, maximum allowed is %d.", n, maxStatements)
+		}
+		if n := len(p.String()); n > maxPolicy {
+			return refuse(http.StatusForbidden, "OverLimit", "The policy would have %d bytes, maximum allowed is %d.", n, maxPolicy)
+		}
 		return nil
 	})
 }
 
-// maxActions is the most actions of a permission.
-const maxActions = 7
+// The most of a policy, and of the actions of a permission.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-policies.html
+const (
+	maxPolicy     = 8192 // bytes
+	maxStatements = 20
+	maxActions    = 7
+)
 
 // ownersOnly are the actions that cannot be permitted to another account:
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-customer-managed-policy-examples.html#grant-cross-account-permissions-to-role-and-user-name

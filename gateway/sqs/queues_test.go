@@ -235,6 +235,36 @@ func TestTags(t *testing.T) {
 	}
 	_, err = f.TagQueue(t.Context(), &awssqs.TagQueueInput{QueueUrl: work, Tags: many})
 	refused(t, err, "InvalidParameterValue", "Too many tags")
+	many["one more"] = "x"
+	_, err = f.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("other"), Tags: many})
+	refused(t, err, "InvalidParameterValue", "Too many tags")
+	_, err = f.GetQueueUrl(t.Context(), &awssqs.GetQueueUrlInput{QueueName: aws.String("other")})
+	refused(t, err, "AWS.SimpleQueueService.NonExistentQueue", "does not exist")
+}
+
+func TestPoliciesHaveASize(t *testing.T) {
+	t.Parallel()
+	f := newFace(t, sqs.Options{})
+	work := f.create(t, "work")
+	set := func(policy string) error {
+		_, err := f.SetQueueAttributes(t.Context(), &awssqs.SetQueueAttributesInput{QueueUrl: work, Attributes: map[string]string{"Policy": policy}})
+		return err
+	}
+	add := func(n, accounts int) error {
+		_, err := f.AddPermission(t.Context(), &awssqs.AddPermissionInput{
+			QueueUrl: work, Label: aws.String(fmt.Sprint(n)), AWSAccountIds: slices.Repeat([]string{"111111111111"}, accounts), Actions: []string{"*"},
+		})
+		return err
+	}
+	policy := func(padding int) string { return `{"Id":"` + strings.Repeat("x", padding) + `"}` }
+	require.NoError(t, set(policy(8192-len(policy(0)))))
+	refused(t, set(policy(8193-len(policy(0)))), "InvalidAttributeValue", "Invalid value for the parameter Policy.")
+	require.NoError(t, set(""))
+	refused(t, add(0, 300), "OverLimit", "maximum allowed is 8192.")
+	for n := range 20 {
+		require.NoError(t, add(n, 1))
+	}
+	refused(t, add(20, 1), "OverLimit", "21 Statements were found, maximum allowed is 20.")
 }
 
 func TestPermissionsAreKeptInThePolicy(t *testing.T) {

@@ -44,6 +44,9 @@ func (s *service) asked(r *awswire.Request, full string, attrs, tags map[string]
 	for k, v := range tags {
 		set.Tags[userTag+k] = v
 	}
+	if len(tags) > maxTags {
+		return set, tooManyTags(full)
+	}
 	attrs = maps.Clone(attrs)
 	delete(attrs, "FifoQueue")
 	return set, s.change(r, full, &set, attrs)

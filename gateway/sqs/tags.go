@@ -42,10 +42,14 @@ func (s *service) tagQueue(ctx context.Context, r *awswire.Request, in *tagQueue
 			q.Settings.Tags[userTag+k] = v
 		}
 		if len(userTags(&q.Settings)) > maxTags {
-			return refuse(http.StatusBadRequest, "InvalidParameterValue", "Too many tags added for queue %s.", bare(q.Name))
+			return tooManyTags(q.Name)
 		}
 		return nil
 	})
+}
+
+func tooManyTags(full string) *awswire.Error {
+	return refuse(http.StatusBadRequest, "InvalidParameterValue", "Too many tags added for queue %s.", bare(full))
 }
 
 func checkTags(tags map[string]string) error {
