@@ -78,7 +78,7 @@ func (t *Topics) checkRequest(req *Request) error {
 	}
 	for _, protocol := range slices.Sorted(maps.Keys(req.Overrides)) {
 		if !knownProtocol(protocol) {
-			return invalid("overrides."+protocol, "is no protocol")
+			return invalid("overrides."+protocol, aProtocol())
 		}
 		if strings.ContainsFunc(req.Overrides[protocol].Subject, unicode.IsControl) {
 			return invalid("overrides."+protocol+".subject", "must not contain line breaks or other control characters")

@@ -2,6 +2,7 @@ package topics
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -52,6 +53,9 @@ const (
 
 // Protocols are all protocols.
 func Protocols() []string { return []string{SMS, Application, Email, HTTP, HTTPS, SQS, Lambda} }
+
+// aProtocol says what a protocol must be.
+func aProtocol() string { return "must be one of " + strings.Join(Protocols(), ", ") }
 
 // Subscription ties an endpoint to a topic. It is unique by topic, protocol,
 // account and normalised endpoint.

@@ -134,7 +134,7 @@ func TestIdempotency(t *testing.T) {
 	res, again := send(body, "k1")
 	require.Equal(t, "true", res.Header.Get("Idempotency-Replayed"))
 	require.Equal(t, first, again)
-	b.refused(422, "idempotency_mismatch", "", "POST /v1/publish", strings.Replace(body, `"m"`, `"n"`, 1), "Idempotency-Key: k1")
+	b.refused(422, "idempotency_mismatch", "Idempotency-Key", "POST /v1/publish", strings.Replace(body, `"m"`, `"n"`, 1), "Idempotency-Key: k1")
 	_, other := send(body, "k2")
 	require.NotEqual(t, first["id"], other["id"])
 	b.refused(422, "invalid", "Idempotency-Key", "POST /v1/publish", body, "Idempotency-Key: "+strings.Repeat("k", 256))

@@ -138,13 +138,17 @@ func (a *api) showQueue(ctx context.Context, q queue.Queue) (*queueOut, error) {
 		return nil, queueError(name, err)
 	}
 	s := q.Settings
-	return &queueOut{Queue{
+	out := Queue{
 		QueueRequest: QueueRequest{
-			Name: name, FIFO: s.FIFO, Visibility: s.Visibility.String(), Delay: s.Delay.String(), Retention: s.Retention.String(),
+			Name: name, FIFO: s.FIFO, Visibility: s.Visibility.String(), Delay: s.Delay.String(),
 			MaxReceives: s.MaxReceives, DeadLetter: strings.TrimPrefix(s.DeadLetter, prefix), ContentDedup: s.ContentDedup,
 		},
 		Created: q.Created.UTC(), Ready: st.Ready, InFlight: st.InFlight, Delayed: st.Delayed, Oldest: st.Oldest,
-	}}, nil
+	}
+	if s.Retention > 0 {
+		out.Retention = s.Retention.String()
+	}
+	return &queueOut{out}, nil
 }
 
 // queueError says what the engine said without the engine's own names.

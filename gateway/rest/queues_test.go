@@ -13,7 +13,7 @@ import (
 func TestQueues(t *testing.T) {
 	t.Parallel()
 	b := open(t, nil)
-	b.do(200, "POST /v1/queues", `{"name":"dead"}`)
+	require.NotContains(t, b.do(200, "POST /v1/queues", `{"name":"dead"}`), "retention", "none: messages are kept for ever")
 	made := b.do(200, "POST /v1/queues", `{"name":"work","visibility":"1m","max_receives":3,"dead_letter":"dead"}`)
 	require.Equal(t, "1m0s", made["visibility"])
 	require.Equal(t, "dead", made["dead_letter"])
