@@ -17,7 +17,7 @@ type Topic struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	// Attributes are text of a face, which alone knows what they mean.
 	Attributes map[string]string `json:"attributes,omitempty"`
-	Created    time.Time         `json:"created"`
+	Created    time.Time         `json:"created,omitzero"` // zero: a topic of the gateway's own
 	// ArchiveDays is how long what is published is kept for replays; 0: it is
 	// not, and what was goes, except what replays have yet to bring because they
 	// withheld it. ArchivedSince is when that began.
