@@ -18,8 +18,11 @@ func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted(
 // Format writes the account without its secrets.
 func (a Account) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted(a)) }
 
-func redacted(v any) string {
-	text, err := yaml.Marshal(v)
+// RedactedJSON is Redacted as one JSON object.
+func (c Config) RedactedJSON() string { return redacted(c, yaml.JSON()) }
+
+func redacted(v any, form ...yaml.EncodeOption) string {
+	text, err := yaml.MarshalWithOptions(v, form...)
 	if err != nil {
 		return fmt.Sprintf("# cannot be printed: %v\n", err)
 	}

@@ -24,7 +24,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 	slog.New(slog.NewTextHandler(&log, nil)).Info("loaded", "secret", secret, "config", c)
 	marshalled, err := json.Marshal(c)
 	require.NoError(t, err)
-	shown := []string{log.String(), string(marshalled), c.Redacted(), secret.String()}
+	shown := []string{log.String(), string(marshalled), c.Redacted(), c.RedactedJSON(), secret.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%10s"} {
 		shown = append(shown, fmt.Sprintf(verb, secret), fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c), fmt.Sprintf(verb, c.Accounts), fmt.Sprintf(verb, c.Accounts[0].Twilio), fmt.Sprintf(verb, []config.Secret{secret}))
 	}
@@ -42,6 +42,10 @@ func TestRedactedCanBeLoaded(t *testing.T) {
 	require.Empty(t, problems)
 	c.Accounts[0].Twilio.AuthToken = "<secret>"
 	again, problems := load(t, c.Redacted())
+	require.Empty(t, problems)
+	require.Equal(t, c.Redacted(), again.Redacted())
+	require.True(t, json.Valid([]byte(c.RedactedJSON())), c.RedactedJSON())
+	again, problems = load(t, c.RedactedJSON()) // YAML, too
 	require.Empty(t, problems)
 	require.Equal(t, c.Redacted(), again.Redacted())
 	require.Equal(t, c.Accounts, again.Accounts)

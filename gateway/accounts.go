@@ -300,7 +300,7 @@ func SandboxAccounts(sb *sandbox.Server) []config.Account {
 	}
 	w.Webhook = &config.Webhook{CA: config.PEM(sb.Webhook.CAPEM)}
 	q.SQS = &config.SQS{Region: sb.SQS.Region, AccessKeyID: sb.SQS.AccessKeyID, SecretAccessKey: config.Secret(sb.SQS.SecretAccessKey), Endpoint: sb.SQS.URL}
-	l.Lambda = &config.Lambda{Region: sb.Lambda.Region, AccessKeyID: sb.Lambda.AccessKeyID, SecretAccessKey: config.Secret(sb.Lambda.SecretAccessKey), Endpoint: sb.Lambda.URL, InvocationType: "Event"}
+	l.Lambda = &config.Lambda{Region: sb.Lambda.Region, AccessKeyID: sb.Lambda.AccessKeyID, SecretAccessKey: config.Secret(sb.Lambda.SecretAccessKey), Endpoint: sb.Lambda.URL, InvocationType: function.RequestResponse}
 	return []config.Account{t, a, f, s, w, q, l}
 }
 

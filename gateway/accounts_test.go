@@ -177,6 +177,16 @@ func TestAppsOfOneKeyShareItsToken(t *testing.T) {
 	require.Equal(t, first, token("three"))
 }
 
+// In the sandbox, too, a function that fails is no delivery.
+func TestSandboxFunctionThatFails(t *testing.T) {
+	t.Parallel()
+	sb := startSandbox(t)
+	g, _ := serveConfig(t, withAccounts(t.TempDir(), of(sb, "lambda")), nil)
+	sb.Script(sandbox.ProviderLambda, "on-alert", sandbox.Answer{Status: 200, Code: "Unhandled", Times: 1})
+	require.Equal(t, 1.0, publish(t, g, "lambda", "", "on-alert")["delivered"])
+	require.Len(t, sb.Requests(sandbox.ProviderLambda, "on-alert"), 2, "it was tried again")
+}
+
 // Not parallel: it counts the goroutines of the process.
 func TestReplacedAndRemovedAccountsLeaveNothingBehind(t *testing.T) {
 	sb := startSandbox(t)

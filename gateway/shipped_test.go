@@ -114,6 +114,30 @@ func TestMetricsReference(t *testing.T) {
 	require.Equal(t, shown, documented)
 }
 
+var labelRow = regexp.MustCompile("(?m)^\\| `(\\w+)`(?:, `\\w+`)? \\| ([^|]*) \\|$")
+
+// TestMetricsReferenceNamesLabelValues looks at the labels of closed sets.
+func TestMetricsReferenceNamesLabelValues(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../config/METRICS.md")
+	require.NoError(t, err)
+	values := map[string]string{}
+	for _, row := range labelRow.FindAllStringSubmatch(string(text), -1) {
+		values[row[1]] = row[2]
+	}
+	delete(values, "account") // as configured
+	require.Len(t, values, 8)
+	for name, f := range everything(t) {
+		for label, shown := range f.labels {
+			for v := range shown {
+				if row, ok := values[label]; ok && strings.HasPrefix(name, "fanfare_") {
+					require.Contains(t, row, "`"+v+"`", "%s of %s", label, name)
+				}
+			}
+		}
+	}
+}
+
 // query is an expression of a shipped file, and the texts that use its labels.
 type query struct{ where, expr, text string }
 

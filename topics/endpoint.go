@@ -13,7 +13,7 @@ const localQueue = ""
 // localQueue for a queue of this gateway.
 func (t *Topics) resolve(o Owner, to Target, field string) (Target, channels.Endpoint, error) {
 	if !knownProtocol(to.Protocol) {
-		return to, channels.Endpoint{}, invalid(field+"protocol", "must be one of "+strings.Join(Protocols(), ", "))
+		return to, channels.Endpoint{}, invalid(field+"protocol", aProtocol())
 	}
 	if to.Protocol == SQS && to.Account == "" && !strings.Contains(to.Endpoint, "://") {
 		return t.resolveQueue(o, to, field)

@@ -56,8 +56,10 @@ func (t *Topics) checkRequest(req *Request) error {
 	}
 	now := t.store.Now()
 	switch {
-	case req.Message == "" && req.Template == "" && len(req.Overrides)+len(req.Variants) == 0:
-		return invalid("message", "is missing; give a message or a template")
+	case !req.hasWords():
+		return invalid("message", "is missing; give a message or a template: overrides stand for it in their protocols only")
+	case req.Template == "" && req.TemplateVersion != 0:
+		return invalid("template_version", "is only for a template")
 	case !req.ExpiresAt.IsZero() && !req.ExpiresAt.After(now):
 		return invalid("expires_at", "lies in the past")
 	case req.SendAt.Sub(now) > queue.MaxDelay:
@@ -78,13 +80,27 @@ func (t *Topics) checkRequest(req *Request) error {
 	}
 	for _, protocol := range slices.Sorted(maps.Keys(req.Overrides)) {
 		if !knownProtocol(protocol) {
-			return invalid("overrides."+protocol, "is no protocol")
+			return invalid("overrides."+protocol, aProtocol())
 		}
 		if strings.ContainsFunc(req.Overrides[protocol].Subject, unicode.IsControl) {
 			return invalid("overrides."+protocol+".subject", "must not contain line breaks or other control characters")
 		}
 	}
 	return nil
+}
+
+// hasWords tells whether there are words for whoever a request reaches. Of a
+// topic's subscribers nobody knows by which protocols they come; Variants are
+// a face's, which looks after that itself.
+func (req *Request) hasWords() bool {
+	if req.Message != "" || req.Template != "" || len(req.Variants) > 0 {
+		return true
+	}
+	if req.To == nil {
+		return false
+	}
+	_, ok := req.Overrides[req.To.Protocol]
+	return ok
 }
 
 func knownProtocol(name string) bool { return slices.Contains(Protocols(), name) }

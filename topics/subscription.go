@@ -3,6 +3,7 @@ package topics
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -160,10 +161,13 @@ func (t *Topics) Subscription(o Owner, id queue.ID) (Subscription, error) {
 
 func (t *Topics) subscription(o Owner, id queue.ID) (s Subscription, revision uint64, err error) {
 	topic, _, err := get[string](t.store, queue.Registry, subscriptionTopicKey(o, id))
-	if err != nil {
-		return s, 0, err
+	if err == nil {
+		s, revision, err = get[Subscription](t.store, queue.Registry, subscriptionKey(o, topic, id))
 	}
-	return get[Subscription](t.store, queue.Registry, subscriptionKey(o, topic, id))
+	if err != nil {
+		return s, 0, fmt.Errorf("subscription %s: %w", SubscriptionName(id), err)
+	}
+	return s, revision, nil
 }
 
 // Subscriptions lists a topic's subscriptions in order of creation, those

@@ -55,7 +55,7 @@ func (t *Topics) Suppress(ctx context.Context, o Owner, s Suppression) (Suppress
 func (t *Topics) checkSuppression(s Suppression) (Suppression, error) {
 	switch {
 	case !knownProtocol(s.Protocol):
-		return s, invalid("protocol", "is no protocol")
+		return s, invalid("protocol", aProtocol())
 	case s.Endpoint == "":
 		return s, invalid("endpoint", "is missing")
 	case len(s.Endpoint) > maxSuppressed:
@@ -91,7 +91,7 @@ func (t *Topics) Unsuppress(ctx context.Context, o Owner, s Suppression) error {
 		return err
 	}
 	if _, err := t.Suppression(o, s); err != nil {
-		return err
+		return fmt.Errorf("suppression of this protocol, endpoint, topic and lane: %w", err)
 	}
 	b := &queue.Batch{}
 	b.Remove(suppressionKey(o, s))

@@ -2,6 +2,7 @@ package topics
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -16,7 +17,7 @@ type Topic struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	// Attributes are text of a face, which alone knows what they mean.
 	Attributes map[string]string `json:"attributes,omitempty"`
-	Created    time.Time         `json:"created"`
+	Created    time.Time         `json:"created,omitzero"` // zero: a topic of the gateway's own
 	// ArchiveDays is how long what is published is kept for replays; 0: it is
 	// not, and what was goes, except what replays have yet to bring because they
 	// withheld it. ArchivedSince is when that began.
@@ -52,6 +53,9 @@ const (
 
 // Protocols are all protocols.
 func Protocols() []string { return []string{SMS, Application, Email, HTTP, HTTPS, SQS, Lambda} }
+
+// aProtocol says what a protocol must be.
+func aProtocol() string { return "must be one of " + strings.Join(Protocols(), ", ") }
 
 // Subscription ties an endpoint to a topic. It is unique by topic, protocol,
 // account and normalised endpoint.

@@ -41,7 +41,7 @@ type Options struct {
 	// Endpoint is the base URL (scheme and host) of a service that speaks the
 	// Lambda protocol; "" means AWS.
 	Endpoint string
-	// InvocationType is Event (the default) or RequestResponse.
+	// InvocationType is RequestResponse (the default) or Event.
 	InvocationType string
 }
 
@@ -66,7 +66,7 @@ func New(o Options) (*Channel, error) {
 		return nil, fmt.Errorf("function: %w", err)
 	}
 	if o.InvocationType == "" {
-		o.InvocationType = Event
+		o.InvocationType = RequestResponse
 	}
 	if o.InvocationType != Event && o.InvocationType != RequestResponse {
 		return nil, fmt.Errorf("function: InvocationType must be %s or %s", Event, RequestResponse)

@@ -144,7 +144,7 @@ func TestFunctionErrorIsBounded(t *testing.T) {
 	require.Empty(t, sb.Inbox(sandbox.ProviderLambda, "orders"))
 
 	o := options(t, sb)
-	o.InvocationType = "" // Event
+	o.InvocationType = function.Event
 	receipt, err := open(t, o).Deliver(t.Context(), channeltest.Delivery("orders", 2))
 	require.NoError(t, err)
 	require.True(t, receipt.Delivered)

@@ -79,6 +79,7 @@ serves, 0: all further ones).
   curl URL/script -d '{"provider": "apns", "recipient": "*", "answers": [{"status": 503, "retry_after": 2, "times": 3}]}'
   curl URL/script -d '{"provider": "smtp", "recipient": "ada@mail.example", "answers": [{"callbacks": ["bounced:5.1.1"]}]}'
   curl URL/script -d '{"provider": "webhook", "recipient": "WEBHOOK/orders", "answers": [{"drop": "after", "times": 1}, {"status": 410}]}'
+  curl URL/script -d '{"provider": "lambda", "recipient": "orders", "answers": [{"status": 200, "code": "Unhandled"}]}'
   curl URL/scripts
   curl -X DELETE URL/scripts
 
@@ -90,6 +91,9 @@ An SMS from a person to the account's number, signed as Twilio signs:
   curl URL/reply -d '{"from": "+15005550101", "body": "STOP"}'
 
 Receivers of webhooks: any path below WEBHOOK or TLS
+Remote queues: SQS/123456789012/NAME, which is there once it has a script, also
+an empty one ("answers": [{}])
+Functions: any name; "Unhandled" with status 200 is one that ran and failed
 `
 
 func (s *Server) index(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +102,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = strings.NewReplacer("URL", s.URL, "WEBHOOK", s.Webhook.URL, "TLS", s.Webhook.TLSURL).WriteString(w, usage)
+	_, _ = strings.NewReplacer("URL", s.URL, "WEBHOOK", s.Webhook.URL, "TLS", s.Webhook.TLSURL, "SQS", s.SQS.URL).WriteString(w, usage)
 }
 
 func (s *Server) postExpect(w http.ResponseWriter, r *http.Request) {

@@ -280,8 +280,9 @@ func TestControlDescribesItself(t *testing.T) {
 		status, text := control(t, sb, "POST", "/script", strings.TrimSuffix(script, "'"))
 		require.Equal(t, http.StatusNoContent, status, text)
 	}
-	require.Equal(t, 4, scripts)
+	require.Equal(t, 5, scripts)
 	require.Contains(t, text, sb.Webhook.TLSURL)
+	require.Contains(t, text, sb.SQS.URL)
 	status, _ = control(t, sb, "GET", "/nothing", "")
 	require.Equal(t, http.StatusNotFound, status)
 }

@@ -21,18 +21,7 @@ func configCommand() *cobra.Command {
 	cmd.PersistentFlags().StringVar(&file, "config", "", "configuration file (YAML)")
 	cmd.AddCommand(
 		configCheckCommand(&file),
-		&cobra.Command{
-			Use: "print", Short: "Print the whole configuration, secrets left out", Args: cobra.NoArgs,
-			Example: "  fanfare config print\n  fanfare config print --config fanfare.yaml",
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				cfg, err := config.Load(file, os.Environ(), nil)
-				if err != nil {
-					return &exitError{exitUsage, err}
-				}
-				cmd.Print(cfg.Redacted())
-				return nil
-			},
-		},
+		configPrintCommand(&file),
 		&cobra.Command{
 			Use: "schema", Short: "Print the configuration's JSON Schema", Args: cobra.NoArgs,
 			Example: "  fanfare config schema > fanfare.schema.json",
@@ -62,6 +51,28 @@ func configCheckCommand(file *string) *cobra.Command {
 				return &exitError{exitProblems, err}
 			}
 			cmd.Println("ok")
+			return nil
+		},
+	}
+	as.flag(cmd)
+	return cmd
+}
+
+func configPrintCommand(file *string) *cobra.Command {
+	var as format
+	cmd := &cobra.Command{
+		Use: "print", Short: "Print the whole configuration, secrets left out", Args: cobra.NoArgs,
+		Example: "  fanfare config print\n  fanfare config print --config fanfare.yaml --output json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(*file, os.Environ(), nil)
+			switch {
+			case err != nil:
+				return &exitError{exitUsage, err}
+			case as.json():
+				cmd.Print(cfg.RedactedJSON())
+			default:
+				cmd.Print(cfg.Redacted())
+			}
 			return nil
 		},
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,7 +24,11 @@ func TestConfigCommands(t *testing.T) {
 	code, _, stderr := command(t, "config", "check", "--config", file)
 	require.Equal(t, exitProblems, code)
 	require.Contains(t, stderr, "store.shards")
-	code, stdout, _ := command(t, "config", "schema")
+	code, stdout, _ := command(t, "config", "print", "--output", "json")
+	require.Zero(t, code)
+	require.Contains(t, stdout, `"admin_listen": "127.0.0.1:9090"`)
+	require.True(t, json.Valid([]byte(stdout)), stdout)
+	code, stdout, _ = command(t, "config", "schema")
 	require.Zero(t, code)
 	require.Contains(t, stdout, "admin_listen")
 	code, _, _ = command(t, "serve", "--nonsense")

@@ -19,7 +19,11 @@ func formats() map[string]huma.Format {
 		Marshal: huma.DefaultJSONFormat.Marshal,
 		Unmarshal: func(text []byte, v any) error {
 			if err := json.Unmarshal(text, v); err != nil {
-				_, reason := badJSON(err)
+				field, reason := badJSON(err)
+				var text *jsontext.SyntacticError
+				if field == "" && errors.As(err, &text) {
+					reason += fmt.Sprintf(" in UTF-8; byte %d does not fit", text.ByteOffset+1)
+				}
 				return errors.New(reason)
 			}
 			return nil

@@ -86,7 +86,9 @@ func (a *api) problem(ctx context.Context, err error) *Problem {
 		p.Errors = []ProblemField{{Field: field.Field, Reason: field.Reason}}
 		return p
 	case errors.Is(err, topics.ErrIdempotencyMismatch):
-		return newProblem(ctx, http.StatusUnprocessableEntity, "idempotency_mismatch", "This Idempotency-Key was used with another payload; use a new key.")
+		p := newProblem(ctx, http.StatusUnprocessableEntity, "idempotency_mismatch", "This Idempotency-Key was used with another payload; use a new key.")
+		p.Errors = []ProblemField{{Field: "Idempotency-Key", Reason: "was used with another payload"}}
+		return p
 	case errors.Is(err, queue.ErrNotFound): // in the engine's words, as the two below
 		return newProblem(ctx, http.StatusNotFound, "not_found", "There is nothing of this name or id.")
 	case errors.Is(err, topics.ErrNotFound), errors.Is(err, channels.ErrNoAccount):
@@ -149,7 +151,7 @@ func (a *api) foundBad(c huma.Context, _ string, v any) (any, error) {
 	for _, e := range found.Errors {
 		p.Errors = append(p.Errors, ProblemField{Field: fieldName(e), Reason: e.Message})
 	}
-	if code == "invalid" && len(p.Errors) > 0 {
+	if (code == "invalid" || code == "malformed") && len(p.Errors) > 0 {
 		p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Reason
 	}
 	return p, nil

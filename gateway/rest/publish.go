@@ -17,7 +17,7 @@ type PublishRequest struct {
 	Subject         string                        `json:"subject,omitempty"`
 	Message         string                        `json:"message,omitempty"`
 	HTML            string                        `json:"html,omitempty"`
-	Overrides       map[string]Override           `json:"overrides,omitempty" doc:"other words for a protocol"`
+	Overrides       map[string]Override           `json:"overrides,omitempty" doc:"other words for a protocol; the others get the message"`
 	Template        string                        `json:"template,omitempty"`
 	TemplateVersion int                           `json:"template_version,omitempty" minimum:"0"`
 	Data            map[string]any                `json:"data,omitempty"`

@@ -134,7 +134,7 @@ func TestIdempotency(t *testing.T) {
 	res, again := send(body, "k1")
 	require.Equal(t, "true", res.Header.Get("Idempotency-Replayed"))
 	require.Equal(t, first, again)
-	b.refused(422, "idempotency_mismatch", "", "POST /v1/publish", strings.Replace(body, `"m"`, `"n"`, 1), "Idempotency-Key: k1")
+	b.refused(422, "idempotency_mismatch", "Idempotency-Key", "POST /v1/publish", strings.Replace(body, `"m"`, `"n"`, 1), "Idempotency-Key: k1")
 	_, other := send(body, "k2")
 	require.NotEqual(t, first["id"], other["id"])
 	b.refused(422, "invalid", "Idempotency-Key", "POST /v1/publish", body, "Idempotency-Key: "+strings.Repeat("k", 256))
@@ -188,6 +188,9 @@ func TestPublishRefused(t *testing.T) {
 		{"attribute that is no number", "attributes.a.value", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Number","value":"one"}}}`},
 		{"attribute that is not base64", "attributes.a.value", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Binary.gif","value":"%"}}}`},
 		{"attribute type", "attributes.a.type", `{"topic":"alerts","message":"m","attributes":{"a":{"type":"Int","value":"1"}}}`},
+		{"words for some protocols only", "message", `{"topic":"alerts","overrides":{"sms":{"message":"m"}}}`},
+		{"words for another protocol", "message", `{"to":{"protocol":"sms","endpoint":"+1"},"overrides":{"email":{"message":"m"}}}`},
+		{"a version of no template", "template_version", `{"topic":"alerts","message":"m","template_version":3}`},
 		{"override's protocol", "overrides.fax", `{"topic":"alerts","message":"m","overrides":{"fax":{"message":"m"}}}`},
 		{"long collapse id", "collapse_id", `{"topic":"alerts","message":"m","collapse_id":"` + strings.Repeat("c", 65) + `"}`},
 		{"too large", "message", `{"topic":"alerts","message":"` + strings.Repeat("m", 1<<20) + `"}`},

@@ -48,7 +48,7 @@ func (a *api) registerQueues() {
 		}
 	}
 	operation(a, "manage", "POST /v1/queues", "Create a queue", func(ctx context.Context, in *struct{ Body QueueRequest }) (*queueOut, error) {
-		set, err := settings(ctx, in.Body)
+		set, err := a.settings(ownerOf(ctx), in.Body)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ func (a *api) registerQueues() {
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 // settings checks what is asked for, so that a refusal names the field.
-func settings(ctx context.Context, q QueueRequest) (queue.Settings, error) {
+func (a *api) settings(o topics.Owner, q QueueRequest) (queue.Settings, error) {
 	set := queue.Settings{FIFO: q.FIFO, MaxReceives: q.MaxReceives, ContentDedup: q.ContentDedup}
 	switch {
 	case q.Name == "" || len(q.Name) > 80 || strings.Trim(q.Name, nameLetters) != "":
@@ -110,7 +110,13 @@ func settings(ctx context.Context, q QueueRequest) (queue.Settings, error) {
 		return set, invalid("max_receives", "must be given with dead_letter, 1 to 1000, and only then")
 	}
 	if q.DeadLetter != "" {
-		set.DeadLetter = topics.QueueName(ownerOf(ctx), q.DeadLetter)
+		set.DeadLetter = topics.QueueName(o, q.DeadLetter)
+		switch _, err := a.Store.Queue(set.DeadLetter); {
+		case errors.Is(err, queue.ErrNotFound):
+			return set, invalid("dead_letter", "there is no such queue; create it first")
+		case err != nil:
+			return set, err
+		}
 	}
 	for _, f := range []struct {
 		field, text string
@@ -125,6 +131,9 @@ func settings(ctx context.Context, q QueueRequest) (queue.Settings, error) {
 		if err != nil {
 			return set, err
 		}
+		if d == 0 && f.text != "" && f.field != "delay" { // to the engine 0 is none given
+			return set, invalid(f.field, "must be more than 0s")
+		}
 		*f.to = d
 	}
 	return set, nil
@@ -138,13 +147,17 @@ func (a *api) showQueue(ctx context.Context, q queue.Queue) (*queueOut, error) {
 		return nil, queueError(name, err)
 	}
 	s := q.Settings
-	return &queueOut{Queue{
+	out := Queue{
 		QueueRequest: QueueRequest{
-			Name: name, FIFO: s.FIFO, Visibility: s.Visibility.String(), Delay: s.Delay.String(), Retention: s.Retention.String(),
+			Name: name, FIFO: s.FIFO, Visibility: s.Visibility.String(), Delay: s.Delay.String(),
 			MaxReceives: s.MaxReceives, DeadLetter: strings.TrimPrefix(s.DeadLetter, prefix), ContentDedup: s.ContentDedup,
 		},
 		Created: q.Created.UTC(), Ready: st.Ready, InFlight: st.InFlight, Delayed: st.Delayed, Oldest: st.Oldest,
-	}}, nil
+	}
+	if s.Retention > 0 {
+		out.Retention = s.Retention.String()
+	}
+	return &queueOut{out}, nil
 }
 
 // queueError says what the engine said without the engine's own names.

@@ -13,7 +13,7 @@ import (
 func TestQueues(t *testing.T) {
 	t.Parallel()
 	b := open(t, nil)
-	b.do(200, "POST /v1/queues", `{"name":"dead"}`)
+	require.NotContains(t, b.do(200, "POST /v1/queues", `{"name":"dead"}`), "retention", "none: messages are kept for ever")
 	made := b.do(200, "POST /v1/queues", `{"name":"work","visibility":"1m","max_receives":3,"dead_letter":"dead"}`)
 	require.Equal(t, "1m0s", made["visibility"])
 	require.Equal(t, "dead", made["dead_letter"])
@@ -80,12 +80,15 @@ func TestQueuesRefused(t *testing.T) {
 		{"name", "POST /v1/queues", `{"name":"` + strings.Repeat("n", 81) + `"}`},
 		{"visibility", "POST /v1/queues", `{"name":"q","visibility":"13h"}`},
 		{"visibility", "POST /v1/queues", `{"name":"q","visibility":"30"}`},
+		{"visibility", "POST /v1/queues", `{"name":"q","visibility":"0s"}`},
+		{"retention", "POST /v1/queues", `{"name":"q","retention":"0s"}`},
 		{"delay", "POST /v1/queues", `{"name":"q","delay":"-1s"}`},
 		{"retention", "POST /v1/queues", `{"name":"q","retention":"long"}`},
 		{"max_receives", "POST /v1/queues", `{"name":"q","dead_letter":"work"}`},
 		{"max_receives", "POST /v1/queues", `{"name":"q","max_receives":3}`},
 		{"max_receives", "POST /v1/queues", `{"name":"q","max_receives":-1}`},
 		{"dead_letter", "POST /v1/queues", `{"name":"q","max_receives":3,"dead_letter":"q"}`},
+		{"dead_letter", "POST /v1/queues", `{"name":"q","max_receives":3,"dead_letter":"wrok"}`},
 		{"dead_letter", "POST /v1/queues", `{"name":"q","fifo":true,"max_receives":3,"dead_letter":"work"}`},
 		{"body", "POST /v1/queues/work/messages", `{}`},
 		{"body", "POST /v1/queues/work/messages", `{"body":"` + strings.Repeat("m", queue.MaxMessage+1) + `"}`},

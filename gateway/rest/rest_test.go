@@ -159,6 +159,7 @@ func (b *bench) refused(status int, code, field, route, body string, headers ...
 	require.Equal(b.t, "https://fanfare-gateway.github.io/problems/"+code, p.Type)
 	require.NotEmpty(b.t, p.Title)
 	require.NotEmpty(b.t, p.Detail)
+	require.NotEqual(b.t, "not found", p.Detail, "the answer names what is not there")
 	require.Equal(b.t, res.Header.Get("X-Request-Id"), p.RequestID)
 	require.NotEmpty(b.t, p.RequestID)
 	if field != "" {

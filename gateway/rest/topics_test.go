@@ -31,6 +31,7 @@ func TestTopics(t *testing.T) {
 
 	events := b.do(200, "POST /v1/topics/fanfare.events/subscriptions", `{"protocol":"sms","endpoint":"+1"}`)
 	require.Equal(t, "fanfare.events", events["topic"])
+	require.NotContains(t, b.do(200, "GET /v1/topics/fanfare.events", ""), "created", "nobody made it")
 	b.refused(422, "invalid", "name", "POST /v1/topics", `{"name":"fanfare.events"}`)
 	b.refused(422, "invalid", "topic", "DELETE /v1/topics/fanfare.events", "")
 	b.refused(422, "invalid", "topic", "POST /v1/publish", `{"topic":"fanfare.events","message":"m"}`)
