@@ -3,7 +3,6 @@ package topics
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -158,18 +157,17 @@ func (t *Topics) noneRuns(c Cause) (rev uint64, err error) {
 // long as a ledger is kept.
 func (t *Topics) Redrives() ([]Redrive, error) {
 	out := []Redrive{}
-	var bad error
-	err := t.store.ScanBack(0, []byte{'r'}, nil, func(rec queue.Record) bool {
-		var r Redrive
-		if bad = json.Unmarshal(rec.Value, &r); bad != nil {
-			return false
+	for r, err := range each[Redrive](t.store.ScanBack, 0, []byte{'r'}, nil) {
+		if err != nil {
+			return nil, err
 		}
-		copy(r.ID[:], rec.Key[1:])
-		bad = t.countRedrive(&r)
-		out = append(out, r)
-		return bad == nil
-	})
-	return out, errors.Join(err, bad)
+		r.value.ID = idOf(r.key)
+		if err := t.countRedrive(&r.value); err != nil {
+			return nil, err
+		}
+		out = append(out, r.value)
+	}
+	return out, nil
 }
 
 // RedriveOf looks a redrive up.
