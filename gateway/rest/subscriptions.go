@@ -66,12 +66,6 @@ func (a *api) registerSubscriptions() {
 	type subscriptionID struct {
 		ID string `path:"id"`
 	}
-	type subscriptionList struct {
-		Body struct {
-			Subscriptions []Subscription `json:"subscriptions"`
-			Next          string         `json:"next,omitempty"`
-		}
-	}
 	operation(a, "manage", "POST /v1/topics/{topic}/subscriptions", "Subscribe an endpoint", func(ctx context.Context, in *subscriptionIn) (*subscriptionOut, error) {
 		asked, err := a.subscription(ownerOf(ctx), in.Topic, in.Body)
 		if err != nil {
@@ -87,6 +81,32 @@ func (a *api) registerSubscriptions() {
 		}
 		return out, nil
 	})
+	operation(a, "read", "GET /v1/subscriptions/{id}", "Look a subscription up", func(ctx context.Context, in *subscriptionID) (*subscriptionOut, error) {
+		id, err := parseID("sub_", "id", in.ID)
+		if err != nil {
+			return nil, err
+		}
+		s, err := a.Topics.Subscription(ownerOf(ctx), id)
+		return &subscriptionOut{showSubscription(s)}, err
+	})
+	operation(a, "manage", "DELETE /v1/subscriptions/{id}", "Unsubscribe", func(ctx context.Context, in *subscriptionID) (*struct{}, error) {
+		id, err := parseID("sub_", "id", in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return nil, a.Topics.Unsubscribe(ctx, ownerOf(ctx), id)
+	})
+	a.registerSubscriptionList()
+	a.registerSubscriptionChange()
+}
+
+func (a *api) registerSubscriptionList() {
+	type subscriptionList struct {
+		Body struct {
+			Subscriptions []Subscription `json:"subscriptions"`
+			Next          string         `json:"next,omitempty"`
+		}
+	}
 	operation(a, "read", "GET /v1/topics/{topic}/subscriptions", "List a topic's subscriptions", func(ctx context.Context, in *struct {
 		TopicPath
 		Page
@@ -106,22 +126,6 @@ func (a *api) registerSubscriptions() {
 		}
 		return out, err
 	})
-	operation(a, "read", "GET /v1/subscriptions/{id}", "Look a subscription up", func(ctx context.Context, in *subscriptionID) (*subscriptionOut, error) {
-		id, err := parseID("sub_", "id", in.ID)
-		if err != nil {
-			return nil, err
-		}
-		s, err := a.Topics.Subscription(ownerOf(ctx), id)
-		return &subscriptionOut{showSubscription(s)}, err
-	})
-	operation(a, "manage", "DELETE /v1/subscriptions/{id}", "Unsubscribe", func(ctx context.Context, in *subscriptionID) (*struct{}, error) {
-		id, err := parseID("sub_", "id", in.ID)
-		if err != nil {
-			return nil, err
-		}
-		return nil, a.Topics.Unsubscribe(ctx, ownerOf(ctx), id)
-	})
-	a.registerSubscriptionChange()
 }
 
 // subscription is what is asked for, with a secret where one is needed.
