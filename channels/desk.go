@@ -45,6 +45,9 @@ type Desk interface {
 	// queue.ErrConflict, or with queue.ErrNotFound because a queue it sends to was
 	// deleted at that moment, the worker calls it again with a new batch.
 	Record(b *queue.Batch, e Entry, o Outcome) error
+	// Late is told an outcome that came after the entry's lease had ended, and so
+	// could not be recorded: it is evidence.
+	Late(ctx context.Context, e Entry, o Outcome)
 	// Policy is the retry policy of the delivery.
 	Policy(ctx context.Context, e Entry) RetryPolicy
 }

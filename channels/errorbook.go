@@ -2,16 +2,14 @@ package channels
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
-
-	"errors"
 
 	"github.com/goccy/go-yaml"
 )
@@ -23,11 +21,11 @@ var defaultBook []byte
 // first row that fits an answer classifies it, operators' rows before the
 // embedded ones. An answer without a row is Temporary and Unknown.
 type ErrorBook struct {
-	rows []Row
+	rows []row
 }
 
-// Row is one line of the error book. An empty field fits anything.
-type Row struct {
+// row is one line of the error book. An empty field fits anything.
+type row struct {
 	// Provider the row is about; "*" for all.
 	Provider string `yaml:"provider"`
 	// Status is an HTTP status or SMTP reply code: "410", "5xx".
@@ -59,7 +57,7 @@ type Answer struct {
 // NewErrorBook reads the embedded book, with the operator's rows (YAML of the
 // same form, may be nil) before it. A bad row is an error with its line.
 func NewErrorBook(overrides []byte) (*ErrorBook, error) {
-	var own, base []Row
+	var own, base []row
 	if err := yaml.UnmarshalWithOptions(overrides, &own, yaml.Strict()); err != nil && len(overrides) > 0 {
 		return nil, fmt.Errorf("error book: %w", err)
 	}
@@ -68,9 +66,6 @@ func NewErrorBook(overrides []byte) (*ErrorBook, error) {
 	}
 	return &ErrorBook{rows: append(own, base...)}, nil
 }
-
-// Rows are the book's rows in the order they are tried.
-func (b *ErrorBook) Rows() []Row { return slices.Clone(b.rows) }
 
 // Judge classifies an answer.
 func (b *ErrorBook) Judge(a Answer) *Error {
@@ -102,7 +97,7 @@ func (b *ErrorBook) Transport(provider string, err error, written bool) *Error {
 	return e
 }
 
-func (r *Row) fits(a Answer) bool {
+func (r *row) fits(a Answer) bool {
 	if r.Provider != "*" && r.Provider != a.Provider {
 		return false
 	}

@@ -18,16 +18,16 @@ func TestEveryRowOfTheErrorBookCounts(t *testing.T) {
 	book, err := NewErrorBook(nil)
 	require.NoError(t, err)
 	class := regexp.MustCompile(`\[(.)[^]]*\]`)
-	for i, row := range book.rows {
-		status, err := strconv.Atoi(strings.Replace("0"+row.Status, "xx", "99", 1))
-		require.NoError(t, err, "status %q", row.Status)
+	for i, line := range book.rows {
+		status, err := strconv.Atoi(strings.Replace("0"+line.Status, "xx", "99", 1))
+		require.NoError(t, err, "status %q", line.Status)
 		a := Answer{
-			Provider: strings.Replace(row.Provider, "*", "anybody", 1), Status: status, Reason: row.Reason,
-			Code: strings.NewReplacer("*", "X", "?", "X").Replace(class.ReplaceAllString(row.Code, "$1")),
+			Provider: strings.Replace(line.Provider, "*", "anybody", 1), Status: status, Reason: line.Reason,
+			Code: strings.NewReplacer("*", "X", "?", "X").Replace(class.ReplaceAllString(line.Code, "$1")),
 		}
-		first := slices.IndexFunc(book.rows, func(r Row) bool { return r.fits(a) })
-		require.Equal(t, i, first, "row %d %+v is hidden by row %d %+v", i, row, first, book.rows[first])
+		first := slices.IndexFunc(book.rows, func(r row) bool { return r.fits(a) })
+		require.Equal(t, i, first, "row %d %+v is hidden by row %d %+v", i, line, first, book.rows[first])
 		got := book.Judge(a)
-		require.Equal(t, []any{row.Kind, row.MaxTries, row.Wait, row.Escalate, false}, []any{got.Kind, got.MaxTries, got.Wait, got.Escalate, got.Unknown})
+		require.Equal(t, []any{line.Kind, line.MaxTries, line.Wait, line.Escalate, false}, []any{got.Kind, got.MaxTries, got.Wait, got.Escalate, got.Unknown})
 	}
 }

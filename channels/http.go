@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -10,8 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"context"
 )
 
 // HTTPOptions configure NewHTTPClient.
@@ -21,8 +20,6 @@ type HTTPOptions struct {
 	// Control is called with the resolved address before every dial; an error
 	// refuses it (the SSRF guard). nil allows all.
 	Control func(network, address string, c syscall.RawConn) error
-	// MaxConnsPerHost bounds connections to one host; 0 no bound.
-	MaxConnsPerHost int
 	// MaxBody is how many bytes of an answer's body can be read; the rest is
 	// cut off. 0 no bound.
 	MaxBody int64
@@ -42,7 +39,6 @@ func NewHTTPClient(o HTTPOptions) *http.Client {
 			ForceAttemptHTTP2:   true,
 			MaxIdleConns:        256,
 			MaxIdleConnsPerHost: 16,
-			MaxConnsPerHost:     o.MaxConnsPerHost,
 			IdleConnTimeout:     60 * time.Second,
 			// The default is 10 MiB, which a hostile endpoint could fill.
 			MaxResponseHeaderBytes: 64 << 10,

@@ -91,8 +91,9 @@ type Error struct {
 	Err error
 }
 
-// Escalation says when an answer is taken for another kind: when more than Share of the attempts of the last Window (and at
-// least Least attempts) got this answer, it counts as Kind.
+// Escalation says when an answer is taken for another kind: when more than Share
+// of the attempts of the last Window (and at least Least attempts) got this
+// answer, it counts as Kind.
 type Escalation struct {
 	Share  float64       `yaml:"share"`
 	Window time.Duration `yaml:"window"`

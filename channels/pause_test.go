@@ -17,7 +17,8 @@ func (b *bench) again(ch channels.Channel) {
 	if b.stop != nil {
 		b.halt()
 	}
-	b.Pool = channels.NewPool(channels.PoolOptions{Store: b.store, Desk: b.desk})
+	b.Pool = channels.NewPool(channels.PoolOptions{Store: b.store})
+	b.SetDesk(b.desk)
 	b.put(ch)
 	b.start()
 }

@@ -18,8 +18,6 @@ import (
 // PoolOptions configure NewPool.
 type PoolOptions struct {
 	Store *queue.Store
-	// Desk may also be set by SetDesk, before Run.
-	Desk Desk
 	// Logger receives changes of accounts' states and what went wrong; default discards.
 	Logger *slog.Logger
 	// Metrics is where the workers' metrics are registered; default none.
@@ -36,7 +34,6 @@ type PoolOptions struct {
 type Pool struct {
 	store   *queue.Store
 	desk    Desk
-	late    func(ctx context.Context, e Entry, o Outcome)
 	log     *slog.Logger
 	metrics *metrics
 	settled func(ids ...queue.ID)
@@ -84,24 +81,11 @@ func NewPool(o PoolOptions) *Pool {
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(tokens{p})
 	}
-	if o.Desk != nil {
-		p.SetDesk(o.Desk)
-	}
 	return p
 }
 
 // SetDesk names the desk. It must be called before Run.
-//
-// A desk with a method Late(ctx, Entry, Outcome) is told there an outcome that
-// came after the entry's lease had ended, and so could not be recorded.
-func (p *Pool) SetDesk(d Desk) {
-	p.desk, p.late = d, func(context.Context, Entry, Outcome) {}
-	if l, ok := d.(interface {
-		Late(ctx context.Context, e Entry, o Outcome)
-	}); ok {
-		p.late = l.Late
-	}
-}
+func (p *Pool) SetDesk(d Desk) { p.desk = d }
 
 // Put adds an account, or replaces the one of that name. With the same channel
 // only limits and traits change. Another channel takes over: attempts that run
@@ -235,10 +219,11 @@ func (p *Pool) find(name string) *account {
 }
 
 // Run works until ctx ends: it leases entries, makes the attempts and records
-// their outcomes; what waits for an account that sends nothing ends at its time. Then it leases no more, gives back what was leased and not yet
-// begun, finishes the attempts that run (Stop ends them), closes the channels
-// and returns nil. The end of the store (queue.ErrStoreFailed, queue.ErrClosed) ends it with that
-// error. A pool runs once.
+// their outcomes; what waits for an account that sends nothing ends at its time.
+// Then it leases no more, gives back what was leased and not yet begun, finishes
+// the attempts that run (Stop ends them), closes the channels and returns nil.
+// The end of the store (queue.ErrStoreFailed, queue.ErrClosed) ends it with that
+// error. A pool runs once, and needs a desk.
 func (p *Pool) Run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -293,9 +278,5 @@ func (r *run) start(a *account) {
 	if r.ctx.Err() != nil {
 		return
 	}
-	r.workers.Add(1)
-	go func() {
-		defer r.workers.Done()
-		newWorker(a, r).work()
-	}()
+	r.workers.Go(func() { newWorker(a, r).work() })
 }

@@ -40,13 +40,14 @@ func inShards(t *testing.T, shards int, f func(b *bench)) {
 		require.NoError(t, err)
 		b := &bench{T: t, store: s, desk: newDesk(s), metrics: prometheus.NewRegistry()}
 		b.Pool = channels.NewPool(channels.PoolOptions{
-			Store: s, Desk: b.desk, Metrics: b.metrics,
+			Store: s, Metrics: b.metrics,
 			Settled: func(ids ...queue.ID) {
 				b.desk.mu.Lock()
 				defer b.desk.mu.Unlock()
 				b.settled = append(b.settled, ids...)
 			},
 		})
+		b.SetDesk(b.desk)
 		defer func() {
 			if b.stop != nil {
 				b.halt()

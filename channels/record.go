@@ -33,7 +33,7 @@ func (p *Pool) recordOne(a *attempt) {
 	log := p.log.With("account", a.e.Account, "id", a.e.ID, "err", err)
 	if errors.Is(err, queue.ErrStaleHandle) {
 		log.Warn("outcome came after the lease had ended")
-		p.late(context.WithoutCancel(p.hard), a.e, a.o)
+		p.desk.Late(context.WithoutCancel(p.hard), a.e, a.o)
 		return
 	}
 	log.Error("outcome cannot be recorded; the lease will end")

@@ -23,7 +23,7 @@ func (g *Gateway) callbackSources(cfg config.Config) (map[string]callback.Source
 		switch {
 		case a.Provider == sandbox.ProviderTwilio && cfg.PublicURL != "" && a.Twilio.AuthToken != "":
 			c, err := sms.NewCallbacks(sms.CallbackOptions{
-				AccountSID: a.Twilio.AccountSID, AuthTokens: []string{string(a.Twilio.AuthToken)}, PublicURL: cfg.PublicURL,
+				AccountSID: a.Twilio.AccountSID, AuthToken: string(a.Twilio.AuthToken), PublicURL: cfg.PublicURL,
 			})
 			if err != nil {
 				return nil, fmt.Errorf("account %s: %w", accountName(a), err)

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -148,13 +146,7 @@ func (t *Topics) eachItem(v *queue.View, add func(b book, item []byte, n int64))
 		func() error { return index(bookHeld, 'h') },
 		func() error { return index(bookOpen, 'o') },
 		func() error { return causeItems(v, add) },
-		func() error {
-			return eachJSON(v, 'p', func(key []byte, p *auditedPublish) {
-				if !p.Phase.over() {
-					add(bookOpen, key, 1)
-				}
-			})
-		},
+		func() error { return publishItems(v, add) },
 		func() error { return deliveryItems(v, add) },
 		func() error { return t.eachEntry(v, func(id queue.ID) { add(bookEntries, id[:], -1) }) },
 	} {
@@ -178,17 +170,22 @@ type (
 	}
 )
 
-// eachJSON reads every record of a table.
-func eachJSON[T any](v *queue.View, table byte, fn func(key []byte, value *T)) error {
-	var bad error
-	err := v.Scan([]byte{table}, nil, func(r queue.Record) bool {
-		var value T
-		if bad = json.Unmarshal(r.Value, &value); bad == nil {
-			fn(r.Key[1:], &value)
+// scanOf walks a view, whatever shard is said: it has one.
+func scanOf(v *queue.View) scan {
+	return func(_ int, prefix, after []byte, fn func(queue.Record) bool) error { return v.Scan(prefix, after, fn) }
+}
+
+// publishItems adds the publishes that are not complete.
+func publishItems(v *queue.View, add func(b book, item []byte, n int64)) error {
+	for r, err := range each[auditedPublish](scanOf(v), 0, []byte{'p'}, nil) {
+		if err != nil {
+			return err
 		}
-		return bad == nil
-	})
-	return errors.Join(err, bad)
+		if !r.value.Phase.over() {
+			add(bookOpen, r.key[1:], 1)
+		}
+	}
+	return nil
 }
 
 // causeItems adds the index of dead letters.
@@ -204,21 +201,27 @@ func causeItems(v *queue.View, add func(b book, item []byte, n int64)) error {
 // deliveryItems adds what follows from the deliveries' records.
 func deliveryItems(v *queue.View, add func(b book, item []byte, n int64)) error {
 	var running []byte // the latest publish found to have open deliveries
-	var bad error
-	err := eachJSON(v, 'd', func(id []byte, d *auditedDelivery) {
+	for r, err := range each[auditedDelivery](scanOf(v), 0, []byte{'d'}, nil) {
+		if err != nil {
+			return err
+		}
+		id, d := r.key[1:], &r.value
 		deliveryItem(id, d, add)
 		publish := id[:len(queue.ID{}.Prefix())]
 		if d.State.Final() || bytes.Equal(publish, running) {
-			return
+			continue
 		}
 		running = bytes.Clone(publish)
 		add(bookRunning, publish, 1)
-		bad = errors.Join(bad, v.Scan(append([]byte{'o'}, publish...), nil, func(queue.Record) bool {
+		err := v.Scan(append([]byte{'o'}, publish...), nil, func(queue.Record) bool {
 			add(bookRunning, publish, -1)
 			return false
-		}))
-	})
-	return errors.Join(err, bad)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deliveryItem adds what follows from one delivery's record.

@@ -62,9 +62,7 @@ func (t *Topics) complete(ctx context.Context) error {
 func (t *Topics) eachOpen(fn func(id queue.ID)) error {
 	for shard := range t.store.Shards() {
 		err := t.store.Scan(shard, []byte{'o'}, nil, func(r queue.Record) bool {
-			var id queue.ID
-			copy(id[:], r.Key[1:])
-			fn(id)
+			fn(idOf(r.Key))
 			return true
 		})
 		if err != nil {

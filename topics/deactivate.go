@@ -3,7 +3,6 @@ package topics
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -99,20 +98,18 @@ func (t *Topics) Reactivate(ctx context.Context, o Owner, id queue.ID) (Subscrip
 
 // sweepDeactivated adds the removal of some that ended before a time.
 func (t *Topics) sweepDeactivated(b *queue.Batch, o Owner, before time.Time) error {
-	var bad error
+	type ended struct {
+		At time.Time `json:"at"`
+	}
 	n := 0
-	err := t.store.Scan(queue.Registry, deactivatedPrefix(o), nil, func(r queue.Record) bool {
-		var d struct {
-			At time.Time `json:"at"`
+	for r, err := range each[ended](t.store.Scan, queue.Registry, deactivatedPrefix(o), nil) {
+		if err != nil || n == deactivatedSweep {
+			return err
 		}
-		if bad = json.Unmarshal(r.Value, &d); bad != nil {
-			return false
-		}
-		if !d.At.After(before) {
-			b.Remove(bytes.Clone(r.Key))
+		if !r.value.At.After(before) {
+			b.Remove(bytes.Clone(r.key))
 		}
 		n++
-		return n < deactivatedSweep
-	})
-	return errors.Join(err, bad)
+	}
+	return nil
 }

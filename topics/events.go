@@ -1,9 +1,9 @@
 package topics
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -223,22 +223,22 @@ func (t *Topics) publishNotes(ctx context.Context) error {
 func (t *Topics) publishSomeNotes(ctx context.Context) (more bool, err error) {
 	shard := t.store.NextShard()
 	events, done := &queue.Batch{}, &queue.Batch{}
-	var bad error
-	err = t.store.Scan(queue.Registry, notes, nil, func(r queue.Record) bool {
-		var n noted
-		if bad = json.Unmarshal(r.Value, &n); bad != nil {
-			return false
+	for r, err := range each[noted](t.store.Scan, queue.Registry, notes, nil) {
+		if err != nil {
+			return false, err
 		}
-		if n.Notice.Topic != "" {
+		if n := r.value; n.Notice.Topic != "" {
 			t.tell(events, shard, n.Owner, n.Notice.Topic, content{Subject: n.Notice.Subject, Message: n.Notice.Message})
 		} else {
 			t.emit(events, shard, n.Owner, n.Event)
 		}
-		done.Remove(append([]byte(nil), r.Key...))
-		return done.Len() < 100
-	})
-	if err := errors.Join(err, bad); err != nil || done.Len() == 0 {
-		return false, err
+		done.Remove(bytes.Clone(r.key))
+		if done.Len() == 100 {
+			break
+		}
+	}
+	if done.Len() == 0 {
+		return false, nil
 	}
 	if events.Len() > 0 {
 		if _, err := t.store.Commit(ctx, shard, events); err != nil {

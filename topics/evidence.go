@@ -231,8 +231,7 @@ func (t *Topics) settleUncertain(ctx context.Context, m queue.Received) error {
 	return nil
 }
 
-// Late is called by a worker whose lease ended before its outcome was
-// recorded: the outcome is evidence then.
+// Late is channels.Desk: an outcome whose lease had ended is evidence.
 func (t *Topics) Late(ctx context.Context, e channels.Entry, o channels.Outcome) {
 	state := Failed
 	switch {

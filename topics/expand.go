@@ -133,11 +133,7 @@ func (t *Topics) fire(ctx context.Context, r queue.Received) error {
 	} else if err := t.begin(b, &p, &c); err != nil {
 		return err
 	}
-	put(b, publishKey(p.ID), p)
-	_, err = t.store.Commit(ctx, p.ID.Shard(), b)
-	t.cache.forget(p.ID)
-	t.noteClosed(p.ID)
-	return err
+	return t.commitExpansion(ctx, b, &p)
 }
 
 // expand writes the next chunk of a broadcast: its entries and the moved
@@ -165,8 +161,13 @@ func (t *Topics) expand(ctx context.Context, r queue.Received) error {
 	if err := t.chunk(b, &p, r, room); err != nil {
 		return err
 	}
+	return t.commitExpansion(ctx, b, &p)
+}
+
+// commitExpansion writes what b adds to a publish, with its record.
+func (t *Topics) commitExpansion(ctx context.Context, b *queue.Batch, p *Publish) error {
 	put(b, publishKey(p.ID), p)
-	_, err = t.store.Commit(ctx, p.ID.Shard(), b)
+	_, err := t.store.Commit(ctx, p.ID.Shard(), b)
 	t.cache.forget(p.ID)
 	t.noteClosed(p.ID)
 	return err

@@ -3,7 +3,6 @@ package topics
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"slices"
@@ -148,16 +147,13 @@ func (t *Topics) makeIndex(ctx context.Context, x *index) error {
 
 func (t *Topics) fill(ctx context.Context, x *index) error {
 	wish := filter.NewIndex()
-	var bad error
-	err := t.store.Scan(queue.Registry, subscriptionsPrefix(x.name.Owner, x.name.topic), nil, func(r queue.Record) bool {
-		var s Subscription
-		if bad = json.Unmarshal(r.Value, &s); bad == nil {
-			bad = errors.Join(t.enlist(wish, &s), ctx.Err())
+	for r, err := range each[Subscription](t.store.Scan, queue.Registry, subscriptionsPrefix(x.name.Owner, x.name.topic), nil) {
+		if err == nil {
+			err = errors.Join(t.enlist(wish, &r.value), ctx.Err())
 		}
-		return bad == nil
-	})
-	if err = errors.Join(err, bad); err != nil {
-		return err
+		if err != nil {
+			return err
+		}
 	}
 	x.mu.Lock()
 	x.wish = wish

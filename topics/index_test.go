@@ -1,8 +1,10 @@
 package topics_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +59,7 @@ type crowd struct {
 	subs  map[queue.ID]*crowdSub
 	at    int // changes made so far
 	made  int
+	open  []published // whose audience was not looked at yet
 }
 
 type crowdSub struct {
@@ -114,6 +117,60 @@ func narrow(b *bench) *bench {
 	return b
 }
 
+// published is a publish and whom it is for, as far as that is sure.
+type published struct {
+	id     queue.ID
+	colour string
+	size   int
+	at     int // changes made before
+	want   map[queue.ID]bool
+}
+
+// begin publishes and notes who wants it now.
+func (c *crowd) begin(colour string, size int) topics.Publish {
+	p := published{colour: colour, size: size, at: c.at, want: map[queue.ID]bool{}}
+	for id, s := range c.subs {
+		p.want[id] = !s.pending && s.takes(colour, size)
+	}
+	made := c.publish(colour, size)
+	p.id = made.ID
+	c.open = append(c.open, p)
+	return made
+}
+
+// look checks whom all that was begun has reached.
+func (c *crowd) look(rt *rapid.T) {
+	for _, p := range c.open {
+		got := map[queue.ID]int{}
+		for _, id := range c.audience(p.id) {
+			got[id]++
+		}
+		for id, s := range c.subs {
+			wanted, was := p.want[id]
+			switch {
+			case !was:
+				require.Zero(rt, got[id], "%s %d reached one that came later", p.colour, p.size)
+			case s.changed > p.at: // either is right
+			case wanted:
+				require.Equal(rt, 1, got[id], "%s %d misses %s", p.colour, p.size, s.policy)
+			default:
+				require.Zero(rt, got[id], "%s %d reached %s", p.colour, p.size, s.policy)
+			}
+		}
+	}
+	c.open = nil
+	c.counts(c.topic)
+}
+
+// anyone is one of the subscriptions.
+func (c *crowd) anyone(rt *rapid.T) queue.ID {
+	if len(c.subs) == 0 {
+		rt.Skip()
+	}
+	ids := slices.SortedFunc(maps.Keys(c.subs), func(a, b queue.ID) int { return bytes.Compare(a[:], b[:]) })
+	return rapid.SampledFrom(ids).Draw(rt, "who")
+}
+
 // Whatever is changed before, between and behind publishes, each reaches those
 // whom a look at every policy finds.
 func TestPublishesReachWhoWantsThem(t *testing.T) {
@@ -129,84 +186,37 @@ func TestPublishesReachWhoWantsThem(t *testing.T) {
 		for _, w := range rapid.SliceOfN(wishes, 8, 16).Draw(rt, "wishes") {
 			c.subscribe(w, false)
 		}
-		type published struct {
-			id     queue.ID
-			colour string
-			size   int
-			at     int
-			want   map[queue.ID]bool
-		}
-		var open []published
-		check := func() {
-			for _, p := range open {
-				got := map[queue.ID]int{}
-				for _, id := range b.audience(p.id) {
-					got[id]++
-				}
-				for id, s := range c.subs {
-					wanted, was := p.want[id]
-					switch {
-					case !was:
-						require.Zero(rt, got[id], "%s %d reached one that came later", p.colour, p.size)
-					case s.changed > p.at: // either is right
-					case wanted:
-						require.Equal(rt, 1, got[id], "%s %d misses %s", p.colour, p.size, s.policy)
-					default:
-						require.Zero(rt, got[id], "%s %d reached %s", p.colour, p.size, s.policy)
-					}
-				}
-			}
-			open = nil
-			b.counts(c.topic)
-		}
-		anyone := func(rt *rapid.T) queue.ID {
-			ids := make([]queue.ID, 0, len(c.subs))
-			for id := range c.subs {
-				ids = append(ids, id)
-			}
-			if len(ids) == 0 {
-				rt.Skip()
-			}
-			slices.SortFunc(ids, func(a, b queue.ID) int { return strings.Compare(a.Hex(), b.Hex()) })
-			return rapid.SampledFrom(ids).Draw(rt, "who")
-		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"subscribe": func(rt *rapid.T) { c.subscribe(wishes.Draw(rt, "wish"), rapid.Bool().Draw(rt, "pending")) },
 			"unsubscribe": func(rt *rapid.T) {
-				id := anyone(rt)
+				id := c.anyone(rt)
 				require.NoError(rt, b.Unsubscribe(t.Context(), owner, id))
 				delete(c.subs, id)
 			},
 			"filter": func(rt *rapid.T) {
 				w := wishes.Draw(rt, "wish")
-				c.change(anyone(rt), func(s *topics.Subscription, known *crowdSub) { s.Filter, known.wish = w.filter(), w })
+				c.change(c.anyone(rt), func(s *topics.Subscription, known *crowdSub) { s.Filter, known.wish = w.filter(), w })
 			},
 			"confirm": func(rt *rapid.T) {
-				c.change(anyone(rt), func(s *topics.Subscription, known *crowdSub) { s.Pending, known.pending = false, false })
+				c.change(c.anyone(rt), func(s *topics.Subscription, known *crowdSub) { s.Pending, known.pending = false, false })
 			},
 			"publish": func(rt *rapid.T) {
-				p := published{colour: rapid.SampledFrom(append(colours, "")).Draw(rt, "colour"), size: rapid.IntRange(0, 6).Draw(rt, "size"), at: c.at, want: map[queue.ID]bool{}}
-				for id, s := range c.subs {
-					p.want[id] = !s.pending && s.takes(p.colour, p.size)
-				}
-				made := c.publish(p.colour, p.size)
+				made := c.begin(rapid.SampledFrom(append(colours, "")).Draw(rt, "colour"), rapid.IntRange(0, 6).Draw(rt, "size"))
 				if made.Phase == topics.Expanded && len(c.subs) > b.Candidates {
 					atOnce++
 				}
-				p.id = made.ID
-				open = append(open, p)
 			},
-			"look": func(*rapid.T) { check() },
+			"look": c.look,
 			"anew": func(rt *rapid.T) {
 				if rapid.IntRange(0, 9).Draw(rt, "sure") == 0 {
-					check()
+					c.look(rt)
 					require.NoError(rt, b.DeleteTopic(t.Context(), owner, c.topic))
 					b.topic(c.topic)
 					clear(c.subs)
 				}
 			},
 		})
-		check()
+		c.look(rt)
 	})
 	require.NotZero(t, atOnce, "no publish was answered by an index")
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -93,10 +94,15 @@ func causeKey(cause string, at time.Time, id queue.ID) []byte {
 	return append(key, id[:]...)
 }
 
-// causeID, causeText and causeTime read a key of causeKey.
-func causeID(key []byte) (id queue.ID) {
-	copy(id[:], key[len(key)-len(id):])
+// idOf is the id behind a table's letter: a publish's of 12 bytes, or all of one.
+func idOf(key []byte) (id queue.ID) {
+	copy(id[:], key[1:])
 	return id
+}
+
+// causeID, causeText and causeTime read a key of causeKey.
+func causeID(key []byte) queue.ID {
+	return queue.ID(key[len(key)-len(queue.ID{}):])
 }
 
 func causeText(key []byte) []byte { return key[1 : len(key)-len(queue.ID{})-8-1] }
@@ -211,6 +217,36 @@ func get[T any](s *queue.Store, shard int, key []byte) (T, uint64, error) {
 		return v, 0, fmt.Errorf("record %q: %w", key[0], err)
 	}
 	return v, r.Revision, nil
+}
+
+// row is a JSON record of a walk; the key is valid until the next.
+type row[T any] struct {
+	key   []byte
+	value T
+}
+
+// scan is how a store or a view of it is walked (queue.Store.Scan).
+type scan func(shard int, prefix, after []byte, fn func(queue.Record) bool) error
+
+// each walks the JSON records whose keys begin with prefix, those behind after.
+// An error is the last it yields.
+func each[T any](in scan, shard int, prefix, after []byte) iter.Seq2[*row[T], error] {
+	return func(yield func(*row[T], error) bool) {
+		var bad error
+		stopped := false
+		err := in(shard, prefix, after, func(r queue.Record) bool {
+			next := &row[T]{key: r.Key}
+			if err := json.Unmarshal(r.Value, &next.value); err != nil {
+				bad = fmt.Errorf("record %q: %w", r.Key[0], err)
+				return false
+			}
+			stopped = !yield(next, nil)
+			return !stopped
+		})
+		if err = errors.Join(err, bad); err != nil && !stopped {
+			yield(nil, err)
+		}
+	}
 }
 
 // Cause names a group of dead letters: channel, account, kind and code.

@@ -1,8 +1,6 @@
 package topics
 
 import (
-	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 
@@ -69,24 +67,15 @@ func (t *Topics) publishesOf(shard int, o Owner, f PublishFilter, before queue.I
 	if !before.IsZero() {
 		from = publishKey(before)
 	}
-	looked, more := 0, false
-	var bad error
-	err = t.store.ScanBack(shard, []byte{'p'}, from, func(r queue.Record) bool {
-		if more = looked == publishesLooked/t.store.Shards() || len(found) == limit; more {
-			return false
+	looked := 0
+	for r, err := range each[Publish](t.store.ScanBack, shard, []byte{'p'}, from) {
+		if err != nil || looked == publishesLooked/t.store.Shards() || len(found) == limit {
+			return found, end, err
 		}
 		looked++
-		var p Publish
-		if bad = json.Unmarshal(r.Value, &p); bad != nil {
-			return false
+		if end = r.value.ID; f.match(o, &r.value) {
+			found = append(found, r.value)
 		}
-		if end = p.ID; f.match(o, &p) {
-			found = append(found, p)
-		}
-		return true
-	})
-	if !more {
-		end = queue.ID{}
 	}
-	return found, end, errors.Join(err, bad)
+	return found, queue.ID{}, nil
 }

@@ -144,7 +144,7 @@ func (t *Topics) releaseHeld(ctx context.Context) (released int, err error) {
 // there is none.
 func (t *Topics) nextHeld(shard int, after []byte) (id queue.ID, err error) {
 	err = t.store.Scan(shard, []byte{'h'}, after, func(r queue.Record) bool {
-		copy(id[:], r.Key[1:])
+		id = idOf(r.Key)
 		return false
 	})
 	return id, err

@@ -2,9 +2,9 @@ package topics
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fanfare-gateway/fanfare/channels"
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -52,29 +52,18 @@ func (t *Topics) deliveries(id, after queue.ID, limit int, only []State) ([]Deli
 		from = deliveryKey(after)
 	}
 	out := []Delivery{}
-	var bad error
-	err := t.store.Scan(id.Shard(), deliveriesPrefix(id), from, func(r queue.Record) bool {
-		var d deliveryRecord
-		if bad = json.Unmarshal(r.Value, &d); bad != nil {
-			return false
+	for r, err := range each[deliveryRecord](t.store.Scan, id.Shard(), deliveriesPrefix(id), from) {
+		if err != nil {
+			return nil, err
 		}
-		if len(only) == 0 || among(d.State, only) {
-			var did queue.ID
-			copy(did[:], r.Key[1:])
-			out = append(out, d.show(did))
+		if len(only) == 0 || slices.Contains(only, r.value.State) {
+			out = append(out, r.value.show(idOf(r.key)))
 		}
-		return len(out) < limit
-	})
-	return out, errors.Join(err, bad)
-}
-
-func among(s State, list []State) bool {
-	for _, x := range list {
-		if s == x {
-			return true
+		if len(out) >= limit {
+			break
 		}
 	}
-	return false
+	return out, nil
 }
 
 // Attempts lists a delivery's failed attempts, oldest first.
@@ -87,16 +76,13 @@ func (t *Topics) Attempts(o Owner, id queue.ID) (Delivery, []FailedAttempt, erro
 		return Delivery{}, nil, fmt.Errorf("delivery %s: %w", DeliveryName(id), err)
 	}
 	list := []FailedAttempt{}
-	var bad error
-	err = t.store.Scan(id.Shard(), attemptsPrefix(id), nil, func(rec queue.Record) bool {
-		var a FailedAttempt
-		if bad = json.Unmarshal(rec.Value, &a); bad != nil {
-			return false
+	for a, err := range each[FailedAttempt](t.store.Scan, id.Shard(), attemptsPrefix(id), nil) {
+		if err != nil {
+			return Delivery{}, nil, err
 		}
-		list = append(list, a)
-		return true
-	})
-	return r.show(id), list, errors.Join(err, bad)
+		list = append(list, a.value)
+	}
+	return r.show(id), list, nil
 }
 
 // SetControl pauses, resumes or cancels a publish. It holds from the next
@@ -160,9 +146,7 @@ func (t *Topics) release(ctx context.Context, p Publish) (released int, err erro
 	for {
 		var held []queue.ID
 		err := t.store.Scan(p.ID.Shard(), heldPrefix(p.ID), after, func(r queue.Record) bool {
-			var id queue.ID
-			copy(id[:], r.Key[1:])
-			held = append(held, id)
+			held = append(held, idOf(r.Key))
 			return len(held) < 500
 		})
 		if err != nil || len(held) == 0 {

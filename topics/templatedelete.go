@@ -131,28 +131,24 @@ func (t *Topics) removeDeleted(ctx context.Context) error {
 // keepUsed takes those out of free that a shard's publishes refer to, or its
 // archives. Archives come first: what is replayed meanwhile is found as a publish.
 func (t *Topics) keepUsed(ctx context.Context, shard int, free map[string]deletedTemplate) error {
+	type use struct {
+		Owner           Owner  `json:"owner"`
+		Template        string `json:"template"`
+		TemplateVersion int    `json:"template_version"`
+	}
 	for _, table := range []byte{archiveTable, 'p'} {
-		var bad error
-		err := t.store.Scan(shard, []byte{table}, nil, func(r queue.Record) bool {
-			var p struct {
-				Owner           Owner  `json:"owner"`
-				Template        string `json:"template"`
-				TemplateVersion int    `json:"template_version"`
+		for r, err := range each[use](t.store.Scan, shard, []byte{table}, nil) {
+			if err = errors.Join(err, ctx.Err()); err != nil || len(free) == 0 {
+				return err
 			}
-			if bad = json.Unmarshal(r.Value, &p); bad != nil {
-				return false
-			}
+			p := r.value
 			if table == archiveTable {
-				p.Owner, _ = archiveOf(r.Key)
+				p.Owner, _ = archiveOf(r.key)
 			}
 			key := string(deletedTemplateKey(p.Owner, p.Template))
 			if d, ok := free[key]; ok && p.TemplateVersion <= d.Through {
 				delete(free, key)
 			}
-			return len(free) > 0 && ctx.Err() == nil
-		})
-		if err := errors.Join(err, bad, ctx.Err()); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package topics
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -81,18 +80,18 @@ func (t *Topics) Topics(o Owner, after string, limit int) ([]Topic, error) {
 // list reads records behind after, at most limit; all if that is negative.
 func list[T any](t *Topics, prefix, after []byte, limit int) ([]T, error) {
 	out := []T{}
-	var bad error
-	err := t.store.Scan(queue.Registry, prefix, after, func(r queue.Record) bool {
-		var v T
-		if bad = json.Unmarshal(r.Value, &v); bad != nil {
-			return false
+	for r, err := range each[T](t.store.Scan, queue.Registry, prefix, after) {
+		if err != nil {
+			return nil, err
 		}
-		if topic, ok := any(v).(Topic); !ok || !topic.Deleting {
-			out = append(out, v)
+		if topic, ok := any(&r.value).(*Topic); !ok || !topic.Deleting {
+			out = append(out, r.value)
 		}
-		return limit < 0 || len(out) < limit
-	})
-	return out, errors.Join(err, bad)
+		if len(out) == limit {
+			break
+		}
+	}
+	return out, nil
 }
 
 // DeleteTopic removes a topic and its subscriptions. Deliveries under way go

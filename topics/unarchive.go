@@ -3,7 +3,6 @@ package topics
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -58,18 +57,19 @@ func (t *Topics) findArchived(o Owner, topic string, id queue.ID) ([]byte, error
 	return key, err
 }
 
-func (t *Topics) searchArchive(o Owner, topic string, id queue.ID) (key []byte, err error) {
-	var bad error
-	err = t.store.Scan(id.Shard(), archivePrefix(o, topic), archiveTime(o, topic, id.Time()), func(r queue.Record) bool {
-		var a struct {
-			ID queue.ID `json:"id"`
+func (t *Topics) searchArchive(o Owner, topic string, id queue.ID) ([]byte, error) {
+	type named struct {
+		ID queue.ID `json:"id"`
+	}
+	for r, err := range each[named](t.store.Scan, id.Shard(), archivePrefix(o, topic), archiveTime(o, topic, id.Time())) {
+		if err != nil {
+			return nil, err
 		}
-		if bad = json.Unmarshal(r.Value, &a); bad == nil && a.ID == id {
-			key = bytes.Clone(r.Key)
+		if r.value.ID == id {
+			return bytes.Clone(r.key), nil
 		}
-		return bad == nil && key == nil
-	})
-	return key, errors.Join(err, bad)
+	}
+	return nil, nil
 }
 
 // cancelRepeats cancels what replays brought of a publish and has work left. It
@@ -80,9 +80,7 @@ func (t *Topics) cancelRepeats(ctx context.Context, o Owner, topic string, id qu
 		var page []queue.ID
 		err := t.store.Scan(id.Shard(), []byte{'o'}, after, func(r queue.Record) bool {
 			after = bytes.Clone(r.Key)
-			var open queue.ID
-			copy(open[:], r.Key[1:])
-			page = append(page, open)
+			page = append(page, idOf(r.Key))
 			return len(page) < archivePage
 		})
 		if err != nil || len(page) == 0 {

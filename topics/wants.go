@@ -1,8 +1,6 @@
 package topics
 
 import (
-	"encoding/json"
-	"errors"
 	"sync"
 
 	"github.com/fanfare-gateway/fanfare/queue"
@@ -113,26 +111,27 @@ func (t *Topics) match(p *Publish, c *content, most limits) (m matched, err erro
 	}
 	m = matched{cursor: p.Cursor, done: true}
 	looked := 0
-	var bad error
-	err = t.store.Scan(queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor, func(r queue.Record) bool {
+	for r, err := range each[Subscription](t.store.Scan, queue.Registry, subscriptionsPrefix(p.Owner, p.Topic), p.Cursor) {
+		if err != nil {
+			return m, err
+		}
 		if looked == most.candidates || len(m.found) == most.matches {
 			m.done = false
-			return false
+			break
 		}
 		looked++
-		var s Subscription
-		if bad = json.Unmarshal(r.Value, &s); bad != nil {
-			return false
-		}
+		s := &r.value
 		if string(s.ID[:]) > string(p.Audience[:]) {
-			return false
+			break
 		}
-		m.cursor = append(m.cursor[:0:0], r.Key...)
-		var wanted bool
-		if wanted, bad = audience.wanted(&s); wanted {
-			m.found = append(m.found, s)
+		m.cursor = append(m.cursor[:0:0], r.key...)
+		wanted, err := audience.wanted(s)
+		if err != nil {
+			return m, err
 		}
-		return bad == nil
-	})
-	return m, errors.Join(err, bad)
+		if wanted {
+			m.found = append(m.found, *s)
+		}
+	}
+	return m, nil
 }

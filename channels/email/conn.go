@@ -79,9 +79,6 @@ func (d dialer) client(open gomail.DialContextFunc) (*gomail.Client, error) {
 		gomail.WithPort(d.Port), gomail.WithTimeout(timeConnect), gomail.WithDialContextFunc(open),
 		gomail.WithTLSPolicy(policy), gomail.WithTLSConfig(d.tlsConfig()),
 	}
-	if d.HELO != "" {
-		opts = append(opts, gomail.WithHELO(d.HELO))
-	}
 	if d.Username != "" {
 		opts = append(opts, gomail.WithSMTPAuthCustom(&login{host: d.Host, user: d.Username, pass: d.Password}))
 	}
@@ -89,7 +86,7 @@ func (d dialer) client(open gomail.DialContextFunc) (*gomail.Client, error) {
 }
 
 func (d dialer) tlsConfig() *tls.Config {
-	return &tls.Config{ServerName: d.ServerName, RootCAs: d.RootCAs, MinVersion: tls.VersionTLS12}
+	return &tls.Config{ServerName: d.Host, RootCAs: d.RootCAs, MinVersion: tls.VersionTLS12}
 }
 
 // errNoAuth: the relay offers no way to log in that we know.

@@ -35,8 +35,7 @@ const (
 
 // Options configure a Channel. Its text shows no secret.
 type Options struct {
-	// Host is the relay's name or address, and the name its certificate must
-	// have unless ServerName says otherwise.
+	// Host is the relay's name or address, and the name its certificate must have.
 	Host string
 	// Port is the relay's port; default 587, with ImplicitTLS 465, with NoTLS 25.
 	Port int
@@ -44,8 +43,6 @@ type Options struct {
 	TLS TLSMode
 	// RootCAs are the authorities trusted; nil for the system's.
 	RootCAs *x509.CertPool
-	// ServerName is the name in the relay's certificate, if it is not Host.
-	ServerName string
 	// Username and Password log in by PLAIN or LOGIN, whichever the relay
 	// offers; an empty Username sends without. They need TLS or a loopback host.
 	Username string
@@ -53,8 +50,6 @@ type Options struct {
 	// From is the sender: "Name <address>" or an address. It is also the
 	// envelope sender, to which bounces go.
 	From string
-	// HELO is the name this host gives; default its host name.
-	HELO string
 	// MaxConns bounds the connections, and so the deliveries at a time; default 4.
 	MaxConns int
 	// MessagesPerConn is after how many messages a connection is replaced;
@@ -194,7 +189,6 @@ func (o *Options) complete() (from *mail.Address, domain string, err error) {
 		return nil, "", errors.New("MaxConns, MessagesPerConn, IdleTimeout: must not be negative")
 	}
 	setDefault(&o.Port, port)
-	setDefault(&o.ServerName, o.Host)
 	setDefault(&o.MaxConns, 4)
 	setDefault(&o.MessagesPerConn, 100)
 	setDefault(&o.IdleTimeout, 30*time.Second)

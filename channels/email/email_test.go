@@ -171,7 +171,7 @@ func bare(t *testing.T) email.Options {
 	book, err := channels.NewErrorBook(nil)
 	require.NoError(t, err)
 	return email.Options{
-		Host: "127.0.0.1", TLS: email.NoTLS, From: "Fanfare Alerts <alerts@example.com>", HELO: "gateway.example.com", Book: book,
+		Host: "127.0.0.1", TLS: email.NoTLS, From: "Fanfare Alerts <alerts@example.com>", Book: book,
 	}
 }
 

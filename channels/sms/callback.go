@@ -26,9 +26,9 @@ var (
 type CallbackOptions struct {
 	// AccountSID whose messages are reported.
 	AccountSID string
-	// AuthTokens of the account. Twilio signs with the primary one also when
-	// messages are sent with an API key; give both while it is being rotated.
-	AuthTokens []string
+	// AuthToken of the account, the primary one: Twilio signs with it also when
+	// messages are sent with an API key.
+	AuthToken string
 	// PublicURL is the gateway's address as Twilio knows it, to which the path of
 	// a request is appended: https://push.example.com, or with a prefix that a
 	// proxy takes away. It is part of what is signed, and behind a proxy a
@@ -48,9 +48,9 @@ func (o CallbackOptions) LogValue() slog.Value { return slog.StringValue(o.Strin
 // Callbacks reads what Twilio posts to the gateway, once its signature is
 // checked. It is safe for concurrent use.
 type Callbacks struct {
-	account    string
-	public     string
-	validators []client.RequestValidator
+	account   string
+	public    string
+	validator client.RequestValidator
 }
 
 // NewCallbacks makes the reader. The error names the option that is wrong.
@@ -62,17 +62,10 @@ func NewCallbacks(o CallbackOptions) (*Callbacks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sms: PublicURL %w", err)
 	}
-	c := &Callbacks{account: o.AccountSID, public: public.String()}
-	for _, token := range o.AuthTokens {
-		if token == "" { // anybody could sign with it
-			return nil, errors.New("sms: AuthTokens must not hold an empty one")
-		}
-		c.validators = append(c.validators, client.NewRequestValidator(token))
+	if o.AuthToken == "" { // anybody could sign with it
+		return nil, errors.New("sms: AuthToken is required: callbacks are signed with it")
 	}
-	if len(c.validators) == 0 {
-		return nil, errors.New("sms: AuthTokens is required: callbacks are signed with it")
-	}
-	return c, nil
+	return &Callbacks{account: o.AccountSID, public: public.String(), validator: client.NewRequestValidator(o.AuthToken)}, nil
 }
 
 // String names the account only.
@@ -106,10 +99,5 @@ func (c *Callbacks) signed(address string, form url.Values, signature string) bo
 	}
 	// The URL counts up to the end of the query. Should Twilio count the
 	// connection overrides too, that is as good: they are our own.
-	for _, v := range c.validators {
-		if v.Validate(address, fields, signature) || v.Validate(address+callbackRetries, fields, signature) {
-			return true
-		}
-	}
-	return false
+	return c.validator.Validate(address, fields, signature) || c.validator.Validate(address+callbackRetries, fields, signature)
 }

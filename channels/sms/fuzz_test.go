@@ -57,7 +57,7 @@ func FuzzCallback(f *testing.F) {
 		f.Add("AccountSid="+account+"&"+seed, true)
 	}
 	f.Add("", false)
-	c, err := sms.NewCallbacks(sms.CallbackOptions{AccountSID: account, AuthTokens: []string{"token"}, PublicURL: "https://x.example.com"})
+	c, err := sms.NewCallbacks(sms.CallbackOptions{AccountSID: account, AuthToken: "token", PublicURL: "https://x.example.com"})
 	require.NoError(f, err)
 	book, err := channels.NewErrorBook(nil)
 	require.NoError(f, err)

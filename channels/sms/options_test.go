@@ -47,7 +47,7 @@ func TestOptions(t *testing.T) {
 func TestOptionsDoNotPrintSecrets(t *testing.T) {
 	t.Parallel()
 	o := sms.Options{AccountSID: "AC1", AuthToken: "the-secret", APISecret: "the-secret"}
-	c := sms.CallbackOptions{AccountSID: "AC1", AuthTokens: []string{"the-secret"}}
+	c := sms.CallbackOptions{AccountSID: "AC1", AuthToken: "the-secret"}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("made", "options", o, "callbacks", c)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("made", "options", o, "callbacks", c)

@@ -14,7 +14,6 @@ const (
 	None  Consent = ""
 	Stop  Consent = "stop"  // suppress Reply.From
 	Start Consent = "start" // lift the suppression
-	Help  Consent = "help"
 )
 
 // The words that count as consent when they are the whole reply: those of AWS
@@ -24,15 +23,11 @@ const (
 const (
 	stopWords  = " ARRET CANCEL END OPT-OUT OPTOUT QUIT REMOVE REVOKE STOP STOPALL TD UNSUBSCRIBE "
 	startWords = " START UNSTOP YES "
-	helpWords  = " HELP INFO "
 )
 
 // Reply is a message somebody sent to the account's number.
 type Reply struct {
-	SID  string // Twilio's id of the message
 	From string // the person's number, in E.164
-	To   string // the account's number
-	Body string
 	// Consent is Twilio's own judgement (OptOutType, which a Messaging Service
 	// with Advanced Opt-Out sends), else what the body says.
 	Consent Consent
@@ -45,13 +40,12 @@ func (c *Callbacks) Reply(r *http.Request) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	m := Reply{SID: form.Get("MessageSid"), From: form.Get("From"), To: form.Get("To"), Body: form.Get("Body")}
+	from := form.Get("From")
 	// A status callback has From and To as well, in the other direction.
-	if m.SID == "" || m.From == "" || form.Has("MessageStatus") {
+	if form.Get("MessageSid") == "" || from == "" || form.Has("MessageStatus") {
 		return Reply{}, fmt.Errorf("%w: no incoming message", ErrCallback)
 	}
-	m.Consent = consent(form.Get("OptOutType"), m.Body)
-	return m, nil
+	return Reply{From: from, Consent: consent(form.Get("OptOutType"), form.Get("Body"))}, nil
 }
 
 func consent(optOutType, body string) Consent {
@@ -61,7 +55,7 @@ func consent(optOutType, body string) Consent {
 	case "START":
 		return Start
 	case "HELP":
-		return Help
+		return None
 	}
 	word := strings.ToUpper(strings.Trim(body, " \t\r\n.,!\"'"))
 	if word == "" || strings.Contains(word, " ") {
@@ -72,8 +66,6 @@ func consent(optOutType, body string) Consent {
 		return Stop
 	case strings.Contains(startWords, word):
 		return Start
-	case strings.Contains(helpWords, word):
-		return Help
 	}
 	return None
 }

@@ -1,6 +1,8 @@
 package webhook_test
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -75,7 +77,7 @@ func TestPayload(t *testing.T) {
 	} {
 		d := channeltest.Delivery(sb.Webhook.URL+"/"+strconv.Itoa(i), i+1)
 		d.Content.Payload, d.Content.ContentType = []byte(c.body), c.contentType
-		d.Secrets = []string{webhook.NewSecret()}
+		d.Secrets = []string{vectorSecret}
 		sb.Webhook.Expect("/"+strconv.Itoa(i), d.Secrets[0])
 		_, err := ch.Deliver(t.Context(), d)
 		require.NoError(t, err)
@@ -88,7 +90,7 @@ func TestPayload(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	sb := start(t)
-	ch := open(t, nil, func(o *webhook.Options) { o.UserAgent = "Shop/2" })
+	ch := open(t, nil)
 	d := channeltest.Delivery(sb.Webhook.URL+"/", 1)
 	d.Secrets = []string{vectorSecret}
 	d.Content.Headers = map[string]string{
@@ -103,7 +105,7 @@ func TestHeaders(t *testing.T) {
 	require.Equal(t, `seven; "8"`, f["x-shop"])
 	require.Equal(t, "Bearer abc", f["authorization"])
 	require.Equal(t, "k", f["idempotency-key"])
-	require.Equal(t, "Shop/2", f["user-agent"])
+	require.Equal(t, "Fanfare", f["user-agent"])
 	require.Equal(t, "application/json", f["content-type"])
 	require.Equal(t, strings.TrimPrefix(sb.Webhook.URL, "http://"), f["host"])
 	require.Equal(t, "dlv_"+d.ID.Hex(), f["webhook-id"])
@@ -114,13 +116,21 @@ func TestHeaders(t *testing.T) {
 	require.NotContains(t, f, "expect")
 }
 
+// publicOf is the receiver's key to a sender's of ed25519.
+func publicOf(t *testing.T, private string) string {
+	t.Helper()
+	seed, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(private, "whsk_"))
+	require.NoError(t, err)
+	return "whpk_" + base64.StdEncoding.EncodeToString(ed25519.NewKeyFromSeed(seed)[ed25519.SeedSize:])
+}
+
 func TestSignatures(t *testing.T) {
 	t.Parallel()
 	sb := start(t)
 	ch := open(t, sb.Webhook.CAPEM)
-	older, newer := webhook.NewSecret(), webhook.NewSecret()
-	private, public := webhook.NewKeyPair()
-	_, stranger := webhook.NewKeyPair()
+	older, newer := vectorSecret, "whsec_"+strings.Repeat("A", 32)
+	private, public := vectorPrivate, publicOf(t, vectorPrivate)
+	stranger := publicOf(t, "whsk_"+strings.Repeat("A", 43)+"=")
 	n := 0
 	for _, base := range []string{sb.Webhook.URL, sb.Webhook.TLSURL} {
 		for _, c := range []struct {
@@ -161,7 +171,7 @@ func TestRetry(t *testing.T) {
 	sb := start(t)
 	ch := open(t, nil)
 	d := channeltest.Delivery(sb.Webhook.URL+"/", 1)
-	d.Secrets = []string{webhook.NewSecret()}
+	d.Secrets = []string{vectorSecret}
 	sb.Webhook.Expect("/", d.Secrets[0])
 	sb.Script(sandbox.ProviderWebhook, d.Endpoint, sandbox.Answer{Status: 503, Times: 1}, sandbox.Answer{Status: 202})
 	require.Equal(t, 503, failed(t, ch, d).Status)
@@ -206,19 +216,19 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	sb := start(t)
-	ch := open(t, nil, func(o *webhook.Options) { o.HTTPSOnly = true })
+	ch := open(t, nil)
 	good := func() channels.Delivery { return channeltest.Delivery(sb.Webhook.TLSURL+"/", 1) }
 	for name, c := range map[string]struct {
 		code   string
 		change func(*channels.Delivery)
 	}{
 		"secret":          {"bad_secret", func(d *channels.Delivery) { d.Secrets = []string{"whsec_hush-hush-hush"} }},
-		"public key":      {"bad_secret", func(d *channels.Delivery) { _, p := webhook.NewKeyPair(); d.Secrets = []string{p} }},
+		"public key":      {"bad_secret", func(d *channels.Delivery) { d.Secrets = []string{publicOf(t, vectorPrivate)} }},
 		"header value":    {"bad_header", func(d *channels.Delivery) { d.Content.Headers = map[string]string{"X-A": "hush\r\nX-B: 1"} }},
 		"header name":     {"bad_header", func(d *channels.Delivery) { d.Content.Headers = map[string]string{"X A hush": "1"} }},
 		"no header name":  {"bad_header", func(d *channels.Delivery) { d.Content.Headers = map[string]string{"": "hush"} }},
 		"content type":    {"bad_header", func(d *channels.Delivery) { d.Content.Payload, d.Content.ContentType = []byte("x"), "hush\n" }},
-		"scheme":          {"bad_endpoint", func(d *channels.Delivery) { d.Endpoint = sb.Webhook.URL + "/hush" }},
+		"scheme":          {"bad_endpoint", func(d *channels.Delivery) { d.Endpoint = "ftp://127.0.0.1/hush" }},
 		"not an endpoint": {"bad_endpoint", func(d *channels.Delivery) { d.Endpoint = "hush" }},
 	} {
 		d := good()

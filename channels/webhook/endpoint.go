@@ -21,7 +21,7 @@ const maxEndpoint = 2048
 // guard refuses are refused here as far as the URL shows them; names are
 // checked again, by what they resolve to, at every dial.
 func (c *Channel) CheckEndpoint(endpoint string) (channels.Endpoint, error) {
-	u, err := parse(endpoint, c.opts.HTTPSOnly)
+	u, err := parse(endpoint)
 	if err != nil {
 		return channels.Endpoint{}, err
 	}
@@ -39,7 +39,7 @@ func (c *Channel) CheckEndpoint(endpoint string) (channels.Endpoint, error) {
 }
 
 // parse reads an endpoint into its normal form. Errors do not repeat it.
-func parse(endpoint string, httpsOnly bool) (*url.URL, error) {
+func parse(endpoint string) (*url.URL, error) {
 	if len(endpoint) == 0 || len(endpoint) > maxEndpoint {
 		return nil, fmt.Errorf("webhook URL must have 1 to %d characters", maxEndpoint)
 	}
@@ -53,8 +53,6 @@ func parse(endpoint string, httpsOnly bool) (*url.URL, error) {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, errors.New("webhook URL must begin with https:// or http://")
-	case u.Scheme == "http" && httpsOnly:
-		return nil, errors.New("webhook URL must begin with https://")
 	case u.User != nil:
 		return nil, errors.New("webhook URL must not hold user or password: sign with a secret instead")
 	case strings.Contains(endpoint, "#"):

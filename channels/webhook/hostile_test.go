@@ -138,7 +138,7 @@ func TestEndlessBody(t *testing.T) {
 		n, _ := io.Copy(conn, zeros{})
 		sent <- n
 	})
-	ch := open(t, nil, func(o *webhook.Options) { o.MaxResponse = 1000 })
+	ch := open(t, nil)
 	receipt, err := ch.Deliver(t.Context(), channeltest.Delivery(endless, 1))
 	require.NoError(t, err)
 	require.True(t, receipt.Delivered)

@@ -36,7 +36,7 @@ type envelope struct {
 
 // request builds the one request of an attempt.
 func (c *Channel) request(ctx context.Context, d *channels.Delivery) (*http.Request, error) {
-	u, err := parse(d.Endpoint, c.opts.HTTPSOnly)
+	u, err := parse(d.Endpoint)
 	if err != nil {
 		return nil, &refusal{"bad_endpoint", err}
 	}
@@ -109,7 +109,7 @@ func (c *Channel) header(d *channels.Delivery, contentType string, body []byte) 
 		h.Set("Accept-Encoding", "gzip,deflate") // as SNS asks; the answer is only counted
 		return h, nil
 	}
-	h.Set("User-Agent", c.opts.UserAgent)
+	h.Set("User-Agent", "Fanfare")
 	// Asking for no compression, so that the bound on the answer's body is one
 	// on the work of reading it.
 	h.Set("Accept-Encoding", "identity")

@@ -20,9 +20,12 @@ import (
 // Provider is the channel's name in the error book.
 const Provider = "webhook"
 
-// drainTime bounds how long an answer's body is read to keep the connection:
-// the outcome is known from the status already.
-const drainTime = time.Second
+// drainTime and maxDrain (bytes) bound what is read of an answer's body to keep
+// the connection: the outcome is known from the status already.
+const (
+	drainTime = time.Second
+	maxDrain  = 64 << 10
+)
 
 // Options configure New.
 type Options struct {
@@ -33,13 +36,6 @@ type Options struct {
 	Guard channels.Guard
 	// RootCAs verify the receivers' certificates; nil means the system's.
 	RootCAs *x509.CertPool
-	// UserAgent of the requests; default "Fanfare".
-	UserAgent string
-	// MaxResponse is how many bytes of an answer's body are read; a longer one
-	// costs its connection, not the outcome. Default 64 KiB.
-	MaxResponse int64
-	// HTTPSOnly refuses http URLs. By default both schemes are good.
-	HTTPSOnly bool
 	// Timeout of one attempt; default 15 s, at the lower end of what the
 	// specification recommends. An earlier deadline of the context counts.
 	Timeout time.Duration
@@ -58,17 +54,8 @@ func New(o Options) (*Channel, error) {
 	if o.Book == nil {
 		return nil, errors.New("webhook: Book is required")
 	}
-	if o.MaxResponse < 0 || o.Timeout < 0 {
-		return nil, errors.New("webhook: MaxResponse and Timeout must not be negative")
-	}
-	if o.UserAgent == "" {
-		o.UserAgent = "Fanfare"
-	}
-	if !validHeader("User-Agent", o.UserAgent) {
-		return nil, errors.New("webhook: UserAgent has characters not allowed in a header")
-	}
-	if o.MaxResponse == 0 {
-		o.MaxResponse = 64 << 10
+	if o.Timeout < 0 {
+		return nil, errors.New("webhook: Timeout must not be negative")
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 15 * time.Second
@@ -118,7 +105,7 @@ func (c *Channel) drain(resp *http.Response, cancel context.CancelFunc) {
 	stop := time.AfterFunc(drainTime, cancel)
 	defer stop.Stop()
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		_, _ = io.CopyN(io.Discard, resp.Body, c.opts.MaxResponse+1) // the status decides
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrain+1) // the status decides
 	}
 	_ = resp.Body.Close()
 }

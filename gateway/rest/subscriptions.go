@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -21,7 +22,7 @@ type SubscriptionRequest struct {
 	Recipient string       `json:"recipient,omitempty" doc:"the person"`
 	Filter    *Filter      `json:"filter,omitempty" doc:"which publishes it gets; default all"`
 	Raw       bool         `json:"raw,omitempty" doc:"a machine gets the message itself, without the envelope"`
-	Secret    string       `json:"secret,omitempty" doc:"signing key of a webhook (Standard Webhooks, whsec_…); made when missing"`
+	Secret    string       `json:"secret,omitempty" doc:"signing key of a webhook (Standard Webhooks, whsec_… or, for ed25519, whsk_…); made when missing"`
 	Retry     *RetryPolicy `json:"retry,omitempty"`
 	// DeadLetterQueue is a queue of this gateway.
 	DeadLetterQueue string `json:"dead_letter_queue,omitempty" doc:"name of the queue that gets what fails for good"`
@@ -65,12 +66,6 @@ func (a *api) registerSubscriptions() {
 	type subscriptionID struct {
 		ID string `path:"id"`
 	}
-	type subscriptionList struct {
-		Body struct {
-			Subscriptions []Subscription `json:"subscriptions"`
-			Next          string         `json:"next,omitempty"`
-		}
-	}
 	operation(a, "manage", "POST /v1/topics/{topic}/subscriptions", "Subscribe an endpoint", func(ctx context.Context, in *subscriptionIn) (*subscriptionOut, error) {
 		asked, err := a.subscription(ownerOf(ctx), in.Topic, in.Body)
 		if err != nil {
@@ -85,28 +80,6 @@ func (a *api) registerSubscriptions() {
 			out.Body.Secret = s.Secrets[0]
 		}
 		return out, nil
-	})
-	operation(a, "read", "GET /v1/topics/{topic}/subscriptions", "List a topic's subscriptions", func(ctx context.Context, in *struct {
-		TopicPath
-		Page
-	}) (*subscriptionList, error) {
-		var after queue.ID
-		var err error
-		if in.Cursor != "" {
-			if after, err = parseID("sub_", "cursor", in.Cursor); err != nil {
-				return nil, err
-			}
-		}
-		subs, err := a.Topics.Subscriptions(ownerOf(ctx), in.Topic, after, in.Limit)
-		out := &subscriptionList{}
-		out.Body.Subscriptions = []Subscription{}
-		for _, s := range subs {
-			out.Body.Subscriptions = append(out.Body.Subscriptions, showSubscription(s))
-		}
-		if len(subs) == in.Limit {
-			out.Body.Next = topics.SubscriptionName(subs[len(subs)-1].ID)
-		}
-		return out, err
 	})
 	operation(a, "read", "GET /v1/subscriptions/{id}", "Look a subscription up", func(ctx context.Context, in *subscriptionID) (*subscriptionOut, error) {
 		id, err := parseID("sub_", "id", in.ID)
@@ -123,7 +96,36 @@ func (a *api) registerSubscriptions() {
 		}
 		return nil, a.Topics.Unsubscribe(ctx, ownerOf(ctx), id)
 	})
+	a.registerSubscriptionList()
 	a.registerSubscriptionChange()
+}
+
+func (a *api) registerSubscriptionList() {
+	type subscriptionList struct {
+		Body struct {
+			Subscriptions []Subscription `json:"subscriptions"`
+			Next          string         `json:"next,omitempty"`
+		}
+	}
+	operation(a, "read", "GET /v1/topics/{topic}/subscriptions", "List a topic's subscriptions", func(ctx context.Context, in *struct {
+		TopicPath
+		Page
+	}) (*subscriptionList, error) {
+		after, err := in.behind("sub_")
+		if err != nil {
+			return nil, err
+		}
+		subs, err := a.Topics.Subscriptions(ownerOf(ctx), in.Topic, after, in.Limit)
+		out := &subscriptionList{}
+		out.Body.Subscriptions = []Subscription{}
+		for _, s := range subs {
+			out.Body.Subscriptions = append(out.Body.Subscriptions, showSubscription(s))
+		}
+		if len(subs) == in.Limit {
+			out.Body.Next = topics.SubscriptionName(subs[len(subs)-1].ID)
+		}
+		return out, err
+	})
 }
 
 // subscription is what is asked for, with a secret where one is needed.
@@ -176,9 +178,12 @@ func sameSecret(made, asked topics.Subscription) bool {
 	return len(asked.Secrets) > 0 && slices.Equal(made.Secrets, asked.Secrets)
 }
 
-// secretPrefix begins a symmetric key of Standard Webhooks
-// (https://github.com/standard-webhooks/standard-webhooks, spec 1.0.0).
-const secretPrefix = "whsec_"
+// secretPrefix begins a symmetric key of Standard Webhooks, privatePrefix an
+// asymmetric one (https://github.com/standard-webhooks/standard-webhooks, spec 1.0.0).
+const (
+	secretPrefix  = "whsec_"
+	privatePrefix = "whsk_"
+)
 
 // secretsOf are the secrets of a new subscription: the one asked for, or one
 // that is made where it is needed.
@@ -202,10 +207,15 @@ func newSecret() string {
 }
 
 func checkSecret(secret string) error {
-	text, ok := strings.CutPrefix(secret, secretPrefix)
-	key, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil || len(key) < 24 || len(key) > 64 {
-		return invalid("secret", "must be "+secretPrefix+" and 24 to 64 bytes in base64")
+	symmetric, ok := strings.CutPrefix(secret, secretPrefix)
+	key, err := base64.StdEncoding.DecodeString(symmetric)
+	if ok && err == nil && len(key) >= 24 && len(key) <= 64 {
+		return nil
 	}
-	return nil
+	private, ok := strings.CutPrefix(secret, privatePrefix)
+	key, err = base64.StdEncoding.DecodeString(private)
+	if ok && err == nil && (len(key) == ed25519.SeedSize || len(key) == ed25519.PrivateKeySize) {
+		return nil
+	}
+	return invalid("secret", "must be "+secretPrefix+" and 24 to 64 bytes in base64, or "+privatePrefix+" and an ed25519 key of 32 or 64")
 }

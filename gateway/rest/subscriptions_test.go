@@ -131,6 +131,10 @@ func TestASecretIsRotated(t *testing.T) {
 	b.do(200, route, `{"secret":"`+own+`"}`)
 	b.audience("")
 	require.Equal(t, []string{own}, <-got, "given once more, it is the only one")
+	private := "whsk_VEVTVFNJR05JTkdLRVlET05PVFVTRVRISVNGT1JBTlk="
+	require.Equal(t, private, b.do(200, route, `{"secret":"`+private+`"}`)["secret"])
+	b.audience("")
+	require.Equal(t, []string{private, own}, <-got, "both sign")
 }
 
 // seen tells what a delivery was to be signed with.

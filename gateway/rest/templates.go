@@ -26,15 +26,6 @@ func (a *api) registerTemplates() {
 			Channels map[string]templates.Part `json:"channels,omitempty" doc:"other parts for sms, push, email, webhook, queue or function"`
 		}
 	}
-	type previewIn struct {
-		Name string `path:"name"`
-		Body struct {
-			Version int            `json:"version,omitempty" minimum:"0"`
-			Channel string         `json:"channel"`
-			Data    map[string]any `json:"data,omitempty"`
-		}
-	}
-	type rendered struct{ Body templates.Content }
 	operation(a, "manage", "PUT /v1/templates/{name}", "Store a template's next version", func(ctx context.Context, in *templateIn) (*templateOut, error) {
 		b := in.Body
 		t, err := a.Topics.PutTemplate(ctx, ownerOf(ctx), templates.Template{Name: in.Name, Subject: b.Subject, Text: b.Text, HTML: b.HTML, Channels: b.Channels})
@@ -61,6 +52,19 @@ func (a *api) registerTemplates() {
 		t, err := a.Topics.Template(ownerOf(ctx), in.Name, in.Version)
 		return &templateOut{t}, err
 	})
+	a.registerPreview()
+}
+
+func (a *api) registerPreview() {
+	type previewIn struct {
+		Name string `path:"name"`
+		Body struct {
+			Version int            `json:"version,omitempty" minimum:"0"`
+			Channel string         `json:"channel"`
+			Data    map[string]any `json:"data,omitempty"`
+		}
+	}
+	type rendered struct{ Body templates.Content }
 	operation(a, "read", "POST /v1/templates/{name}/preview", "Render a template", func(ctx context.Context, in *previewIn) (*rendered, error) {
 		t, err := a.Topics.Template(ownerOf(ctx), in.Name, in.Body.Version)
 		if err != nil {

@@ -102,6 +102,7 @@ func TestSubscriptionsRefused(t *testing.T) {
 		{"unknown field", "colour", `{"protocol":"sms","endpoint":"1","colour":"red"}`},
 		{"wrong type", "raw", `{"protocol":"sms","endpoint":"1","raw":"yes"}`},
 		{"short secret", "secret", `{"protocol":"https","endpoint":"https://a.example","secret":"whsec_c2hvcnQ="}`},
+		{"short private key", "secret", `{"protocol":"https","endpoint":"https://a.example","secret":"whsk_c2hvcnQ="}`},
 		{"needless secret", "secret", `{"protocol":"sms","endpoint":"1","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`},
 		{"bad duration", "retry.phases[0].from", `{"protocol":"sms","endpoint":"1","retry":{"phases":[{"tries":1,"from":"soon"}]}}`},
 		{"waits that shrink", "retry.phases[1].to", `{"protocol":"sms","endpoint":"1","retry":{"phases":[{"tries":1,"from":"1s"},{"tries":1,"from":"2s","to":"1s"}]}}`},
