@@ -53,9 +53,11 @@ func (g *Gateway) healthy(w http.ResponseWriter, r *http.Request) {
 }
 
 // ready tells whether publishes are accepted: the store writes, the disk has
-// room, nothing drains. Providers are never asked; ?verbose names their state.
+// room, nothing drains. Providers are never asked; ?verbose names their state. A
+// store of which a file is broken is ready, since all else goes on, and no other
+// gateway has what waits in it; ?verbose warns.
 func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
-	type check struct{ name, problem string }
+	type check struct{ name, problem, warning string }
 	checks := []check{{name: "store"}, {name: "disk"}, {name: "serving"}}
 	select {
 	case <-g.store.Failed():
@@ -75,13 +77,16 @@ func (g *Gateway) ready(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	verbose := r.URL.Query().Has("verbose")
+	if m, err := g.store.Metrics(); verbose && err == nil && m.BrokenFiles > 0 {
+		checks[0].warning = fmt.Sprintf(", but of %d of its files a part cannot be read. The log names what is lost; check the disk and restore a backup", m.BrokenFiles)
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	for _, c := range checks {
 		if c.problem != "" {
 			_, _ = fmt.Fprintf(w, "%s: %s\n", c.name, c.problem)
 		} else if verbose {
-			_, _ = fmt.Fprintf(w, "%s: ok\n", c.name)
+			_, _ = fmt.Fprintf(w, "%s: ok%s\n", c.name, c.warning)
 		}
 	}
 	if verbose {

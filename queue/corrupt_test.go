@@ -60,6 +60,7 @@ func TestCorruptBlock(t *testing.T) {
 		require.Positive(t, lost)
 		require.Less(t, lost, messages/4)
 		require.Contains(t, told.String(), "message cannot be read")
+		require.NotContains(t, told.String(), `\n(1)`, "an error's stack")
 		q, err := s.Stats("q")
 		require.NoError(t, err)
 		require.EqualValues(t, lost, q.Unreadable)

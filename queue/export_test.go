@@ -42,3 +42,9 @@ func (s *Store) PlaceAsVersion1(name string) error {
 		return nil
 	})
 }
+
+// Pacer is the scheduler of compactions.
+type Pacer = pacer
+
+// Ended notes how a compaction ended.
+func (p *pacer) Ended(err error) { p.ended(err) }

@@ -20,8 +20,9 @@ type Metrics struct {
 	// Unreadable is how many messages were met of which the disk lost the body.
 	Unreadable uint64
 	// BrokenFiles are files met of which a part cannot be read. A broken table of
-	// level 0 (L0Files) is compacted no more, nor is what came after it: writes
-	// stall in the end. The store then has to be restored from a backup.
+	// level 0 (L0Files) is compacted no more: what comes after it piles up, which
+	// makes the store slower until it is restored from a backup, and after 1,000
+	// flushes at the earliest stalls writes.
 	BrokenFiles int64
 
 	LogBytes       uint64 // written to the write-ahead log

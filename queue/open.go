@@ -28,6 +28,12 @@ const (
 	defaultMaxUsed = 0.9
 )
 
+// stopWrites is how many sublevels of level 0 stop writes, as CockroachDB has it.
+// With Pebble's 12 a table that cannot be read, and so cannot be compacted, would
+// stop them within minutes. A store whose disk is whole is held back by its
+// memtables before: at 3 million messages without a pause it had 7 sublevels.
+const stopWrites = 1000
+
 // meta is what the store knows of itself.
 type meta struct {
 	Format      int    `json:"format"`
@@ -167,6 +173,8 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 		MemTableSize:       uint64(o.MemTable),
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		Logger:             &pebbleLogger{log: s.log, fail: s.fail},
+
+		L0StopWritesThreshold: stopWrites,
 	}
 	compactions := new(pacer)
 	po.EventListener = &pebble.EventListener{

@@ -24,14 +24,8 @@ func TestPowerLossOfOutbox(t *testing.T) {
 		for _, torn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("shards=%d/torn=%v", shards, torn), func(t *testing.T) {
 				t.Parallel()
-				for batch := 1; ; batch++ {
-					wrong, last := outboxCut(t, shards, &cut{begin: batch, torn: torn}, nil)
-					require.Empty(t, wrong, "after batch %d", batch)
-					if last {
-						require.Greater(t, batch, 3*forwardedBatches)
-						return
-					}
-				}
+				batches := cutEach(t, torn, func(c *cut) ([]string, bool) { return outboxCut(t, shards, c, nil) })
+				require.GreaterOrEqual(t, batches, 3*forwardedBatches)
 			})
 		}
 	}
@@ -95,4 +89,28 @@ func (c *cut) open(t *testing.T, shards int, mutant func(queue.Log) queue.Log) *
 		return c
 	})
 	return open(t, o)
+}
+
+// cutEach cuts the power after each batch that run writes, one a run, and gives
+// how many there are. run tells what is wrong once the store has gone on, and
+// that the power was not cut because there are not so many batches.
+func cutEach(t *testing.T, torn bool, run func(c *cut) (wrong []string, last bool)) (batches int) {
+	for ; ; batches++ {
+		wrong, last := run(&cut{begin: batches + 1, torn: torn})
+		require.Empty(t, wrong, "after batch %d", batches+1)
+		if last {
+			return batches
+		}
+	}
+}
+
+// cutFinds has cuts find what a mutant breaks.
+func cutFinds(t *testing.T, run func(c *cut) (wrong []string, last bool)) {
+	for batch := 1; ; batch++ {
+		wrong, last := run(&cut{begin: batch})
+		if len(wrong) > 0 {
+			return
+		}
+		require.False(t, last, "not found")
+	}
 }

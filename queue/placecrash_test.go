@@ -25,14 +25,8 @@ func TestPowerLossOfDeadLetters(t *testing.T) {
 		for _, torn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("spread=%v/torn=%v", perGroup, torn), func(t *testing.T) {
 				t.Parallel()
-				for batch := 1; ; batch++ {
-					wrong, last := buryCut(t, perGroup, &cut{begin: batch, torn: torn}, nil)
-					require.Empty(t, wrong, "after batch %d", batch)
-					if last {
-						require.Greater(t, batch, 8)
-						return
-					}
-				}
+				batches := cutEach(t, torn, func(c *cut) ([]string, bool) { return buryCut(t, perGroup, c, nil) })
+				require.GreaterOrEqual(t, batches, 8)
 			})
 		}
 	}
@@ -52,13 +46,7 @@ func TestBuryMutants(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for batch := 1; ; batch++ {
-				wrong, last := buryCut(t, false, &cut{begin: batch}, mutant)
-				if len(wrong) > 0 {
-					return
-				}
-				require.False(t, last, "not found")
-			}
+			cutFinds(t, func(c *cut) ([]string, bool) { return buryCut(t, false, c, mutant) })
 		})
 	}
 }

@@ -328,7 +328,7 @@ func (s *Store) contents(sh *shard, q *queueDef, r *receiveWork) ([]Received, er
 			c, err = parseContent(v)
 		}
 		if err != nil {
-			s.log.Error("message cannot be read", "queue", q.name, "shard", sh.number, "key", fmt.Sprintf("%x", key), "err", err)
+			s.log.Error("message cannot be read", "queue", q.name, "shard", sh.number, "key", fmt.Sprintf("%x", key), "err", err.Error())
 			s.lose(q, r.number, lostMessage{sh.number, l.pos}, err)
 			if len(r.got) == 1 {
 				return nil, fmt.Errorf("queue %q: %w", q.name, err)

@@ -100,7 +100,7 @@ func (s *Store) sweepAll() {
 				err = ref.shard.run(context.Background(), w)
 			}
 			if err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrStoreFailed) {
-				s.log.Warn("sweep failed", "shard", ref.shard.number, "err", err)
+				s.log.Warn("sweep failed", "shard", ref.shard.number, "err", err.Error())
 			}
 		}
 		timer := time.NewTimer(rangeDeletePause * time.Millisecond)

@@ -157,7 +157,7 @@ func (w *writer) endLease(ln *line, pos uint64, s state) {
 	if to := w.deadLetter(ln, &s); to != nil {
 		c, err := w.contentOf(ln.number, pos)
 		if err != nil { // it stays where it is
-			w.store.log.Error("dead letter cannot be read", "shard", w.sh.number, "err", err)
+			w.store.log.Error("dead letter cannot be read", "shard", w.sh.number, "err", err.Error())
 			w.store.lose(ln.queue, ln.number, lostMessage{w.sh.number, pos}, err)
 		}
 		if c != nil {
