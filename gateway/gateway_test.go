@@ -26,6 +26,7 @@ func serve(t *testing.T, dir string, sb *sandbox.Server) (g *gateway.Gateway, st
 func configOf(dir string) config.Config {
 	cfg := config.Default()
 	cfg.Data = dir
+	cfg.AWS.SigningKey, cfg.AWS.SigningCertificate = signingPair()
 	return cfg
 }
 
