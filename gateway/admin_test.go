@@ -36,8 +36,8 @@ type running struct {
 // disk that is never full.
 func start(t testing.TB, o gateway.Options, change func(*config.Config)) *running {
 	t.Helper()
-	o.Config = config.Default()
-	o.Config.Listen, o.Config.AdminListen, o.Config.Data = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
+	o.Config = configOf(t.TempDir())
+	o.Config.Listen, o.Config.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	o.Config.Store.MinFree, o.Config.Store.MaxUsed = 0, 1
 	if change != nil {
 		change(&o.Config)

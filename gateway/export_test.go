@@ -14,3 +14,6 @@ func (o *Options) ChangeStore(change func(*queue.Options)) { o.store = change }
 
 // ChangeApplications lets a test say where platform applications' push services are.
 func (o *Options) ChangeApplications(change func(*config.Account)) { o.application = change }
+
+// Audit is a round of the auditor now.
+func (g *Gateway) Audit() (differences int64, err error) { return g.topics.Audit() }

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,16 +26,23 @@ import (
 )
 
 // rsaPair is a key with a certificate it signed, both PEM.
-func rsaPair(t *testing.T) (config.Secret, config.PEM) {
-	t.Helper()
+func rsaPair() (config.Secret, config.PEM) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	require.NoError(t, err)
+	if err != nil {
+		panic(err)
+	}
 	about := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, about, about, key.Public(), key)
-	require.NoError(t, err)
+	if err != nil {
+		panic(err)
+	}
 	secret := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
 	return config.Secret(secret), config.PEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
+
+// signingPair is one for all tests that are not about it: a store makes its own,
+// which takes longer than the rest of a start.
+var signingPair = sync.OnceValues(rsaPair)
 
 // signedMessage publishes to a topic of SignatureVersion 2 and gives what its
 // queue gets.
@@ -92,6 +100,7 @@ func TestSigningKeyIsRotatedByReload(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, sb.Close()) })
 	cfg := configOf(t.TempDir())
+	cfg.AWS.SigningKey, cfg.AWS.SigningCertificate = "", ""
 	g, stop := serveConfig(t, cfg, sb)
 	status, made := call(t, "POST", g.URL()+"/v1/queues", `{"name": "work"}`)
 	require.Less(t, status, 300, made)
@@ -99,7 +108,7 @@ func TestSigningKeyIsRotatedByReload(t *testing.T) {
 	first := verify(t, g, own)
 
 	rotated := cfg
-	rotated.AWS.SigningKey, rotated.AWS.SigningCertificate = rsaPair(t)
+	rotated.AWS.SigningKey, rotated.AWS.SigningCertificate = rsaPair()
 	require.NoError(t, g.Reload(t.Context(), loading(rotated)))
 	configured := signedMessage(t, g)
 	second := verify(t, g, configured)
@@ -107,13 +116,13 @@ func TestSigningKeyIsRotatedByReload(t *testing.T) {
 	verify(t, g, own)
 
 	third := cfg
-	third.AWS.SigningKey, third.AWS.SigningCertificate = rsaPair(t)
+	third.AWS.SigningKey, third.AWS.SigningCertificate = rsaPair()
 	require.NoError(t, g.Reload(t.Context(), loading(third)))
 	later := signedMessage(t, g)
 	require.NoError(t, g.Reload(t.Context(), loading(rotated)))
 
 	bad := rotated
-	bad.AWS.SigningKey, _ = rsaPair(t)
+	bad.AWS.SigningKey, _ = rsaPair()
 	require.ErrorContains(t, g.Reload(t.Context(), loading(bad)), "aws.signing_key")
 	require.Equal(t, second, verify(t, g, signedMessage(t, g)), "as it was")
 

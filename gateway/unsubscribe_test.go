@@ -104,8 +104,8 @@ func TestOneClickBehindAPublicURL(t *testing.T) {
 	require.NoError(t, err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
-	cfg := config.Default()
-	cfg.Data, cfg.PublicURL, cfg.Accounts = t.TempDir(), "https://push.example.com/fanfare/", gateway.SandboxAccounts(sb)
+	cfg := configOf(t.TempDir())
+	cfg.PublicURL, cfg.Accounts = "https://push.example.com/fanfare/", gateway.SandboxAccounts(sb)
 	for _, a := range cfg.Accounts {
 		if a.SMTP != nil {
 			a.SMTP.DKIM = config.DKIM{Domain: "fanfare.example", Selector: "s", Key: config.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}

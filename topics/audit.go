@@ -45,10 +45,10 @@ const (
 
 // audit walks the shards round after round.
 func (t *Topics) audit(ctx context.Context) error {
-	return rounds(ctx, auditEvery, func() (time.Duration, error) {
+	return rounds(ctx, t.auditing, func() (time.Duration, error) {
 		begin := time.Now()
 		_, err := t.Audit()
-		return max(auditEvery, auditShare*time.Since(begin)), err
+		return max(t.auditing, auditShare*time.Since(begin)), err
 	})
 }
 

@@ -2,7 +2,10 @@ package topics_test
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -68,4 +71,32 @@ func TestAuditorFindsWhatIsBroken(t *testing.T) {
 	entry := channels.QueueName("twilio/main", channels.Transactional)
 	change(waiting, func(c *queue.Batch) { c.Send(entry, queue.Message{ID: dlv, Group: "g"}) })
 	require.EqualValues(t, 1, audit(), "an entry twice")
+}
+
+// TestAuditorWalksByItself: nobody has to ask for its rounds, and one does not end them.
+func TestAuditorWalksByItself(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, vfs.NewMem())
+		b.AuditEvery(10 * time.Second)
+		b.run()
+		found := func() (n int) {
+			b.log.mu.Lock()
+			defer b.log.mu.Unlock()
+			for _, line := range b.log.lines {
+				if line["book"] == "ledger" {
+					n++
+				}
+			}
+			return n
+		}
+		pass(time.Minute)
+		require.Zero(t, found())
+		wrong := &queue.Batch{}
+		wrong.Add(append([]byte{'l'}, make([]byte, len(queue.ID{}))...), 1)
+		_, err := b.store.Commit(t.Context(), 0, wrong)
+		require.NoError(t, err)
+		pass(time.Minute)
+		require.Equal(t, 6, found())
+	})
 }

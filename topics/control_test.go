@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -24,7 +25,7 @@ func TestPauseAndResumeLeaveNothingHeld(t *testing.T) {
 	}
 	var ids []queue.ID
 	var wg sync.WaitGroup
-	for range 40 {
+	for range 10 + 30/queuetest.Slowdown {
 		id := b.publish(topics.Request{Topic: "news", Message: "x"})
 		ids = append(ids, id)
 		wg.Go(func() {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -169,7 +170,7 @@ func TestAKillLosesNoCopy(t *testing.T) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var clones []clone
-	const each = 6
+	const each = 3 + 3/queuetest.Slowdown
 	for _, perGroup := range []bool{false, true} {
 		for _, g := range b.groups()[:4] {
 			wg.Go(func() {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -49,7 +50,7 @@ func TestRedrivesOfOneCauseAskedForAtOnce(t *testing.T) {
 // the first letter goes out, before the redrive may have noted where it stands.
 func TestARedriveCutOffGoesThroughNothingTwice(t *testing.T) {
 	t.Parallel()
-	for range 10 {
+	for range 3 + 7/queuetest.Slowdown {
 		synctest.Test(t, func(t *testing.T) {
 			fs := vfs.NewCrashableMem()
 			b := open(t, fs).run()

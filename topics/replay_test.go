@@ -233,9 +233,9 @@ func TestAReplayGoesOnAfterAKill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewCrashableMem()
-		b := open(t, fs)
+		b := openAhead(t, fs, ahead)
 		b.archive("news")
-		const n = 1000 // several pages
+		const n = 6 * ahead // several pages
 		begins := b.store.Now()
 		var wg sync.WaitGroup
 		for i := range n {
@@ -253,7 +253,7 @@ func TestAReplayGoesOnAfterAKill(t *testing.T) {
 		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
 		b.stop()
 
-		b = open(t, crashed)
+		b = openAhead(t, crashed, ahead)
 		st, err := b.store.Stats(name)
 		require.NoError(t, err)
 		require.Less(t, st.Ready+st.InFlight, int64(n), "it died in the middle")

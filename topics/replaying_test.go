@@ -21,7 +21,7 @@ import (
 
 // ahead bounds how much of one replay waits in the queues; a page is that much of
 // each of the two shards.
-const ahead = 60
+const ahead = 20 + 40/queuetest.Slowdown
 
 // archived publishes n messages to a topic that is made with an archive; their
 // texts are 0, 1, ….

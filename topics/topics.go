@@ -123,7 +123,8 @@ type Topics struct {
 	paces     paces
 	listeners listeners
 	restored  atomic.Pointer[restoration]
-	releasing sync.Mutex // a release runs once at a time
+	releasing sync.Mutex    // a release runs once at a time
+	auditing  time.Duration // pause between rounds of the auditor, at least
 	gates     gates
 
 	mu     sync.Mutex
@@ -145,7 +146,7 @@ func New(ctx context.Context, o Options) (*Topics, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	t := &Topics{
-		Options: o, store: o.Store, log: o.Logger, m: newMetrics(o.Metrics),
+		Options: o, store: o.Store, log: o.Logger, m: newMetrics(o.Metrics), auditing: auditEvery,
 		closed: map[queue.ID]struct{}{}, wake: make(chan struct{}, 1),
 	}
 	t.indexes.init()

@@ -25,6 +25,7 @@ import (
 
 	"github.com/fanfare-gateway/fanfare/channels/sandbox"
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 	"github.com/fanfare-gateway/fanfare/topics"
 )
 
@@ -230,7 +231,7 @@ func mailbox(i int) string { return fmt.Sprintf("r%d@mail.example", i) }
 // random number of publishes was answered.
 func publishAndKill(t *testing.T, c *child, round int) []*send {
 	t.Helper()
-	limit := int64(100 + rand.IntN(200)) //nolint:gosec // any number will do
+	limit := int64(30 + rand.IntN(270/queuetest.Slowdown)) //nolint:gosec // any number will do
 	var answered atomic.Int64
 	var mu sync.Mutex
 	var all []*send
@@ -284,7 +285,7 @@ type delivery struct {
 func checkLedgers(t *testing.T, c *child, all []*send) {
 	t.Helper()
 	var found []delivery
-	for deadline := time.Now().Add(time.Minute); ; {
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(100 * time.Millisecond) {
 		var open map[string]int
 		if found, open = settled(t, c, all); len(open) == 0 {
 			break

@@ -132,7 +132,8 @@ func newShell(t *testing.T) *shell {
 	cmd.Env = []string{
 		"PATH=" + bin, "HOME=" + work, "TMPDIR=" + notes, "FANFARE_LISTEN=127.0.0.1:0", "FANFARE_ADMIN_LISTEN=127.0.0.1:0",
 		readmeFolder + "=" + notes, readmeRoot + "=" + root, readmeAPI + "=127.0.0.1:1", readmeAdmin + "=127.0.0.1:1",
-		"FANFARE_STORE_MAX_USED=1", // however full this disk is
+		"FANFARE_STORE_MAX_USED=1",      // however full this disk is
+		"GORACE=" + os.Getenv("GORACE"), // how long a process waits that ends under the race detector
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // to end all of it
 	in, err := cmd.StdinPipe()
