@@ -9,4 +9,4 @@ const Slowdown = 10
 
 // Shards are the numbers of shards tests run at: one, of many, for the code is
 // the same.
-func Shards() []int { return []int{3} }
+func Shards() []int { return []int{4} }
