@@ -77,7 +77,7 @@ func TestLinearizable(t *testing.T) {
 					proven++
 				}
 			}
-			require.Greater(t, proven, rounds/2, "most are searched to the end")
+			require.Greater(t, proven, rounds/5, "many are searched to the end, on a busy machine too")
 		})
 	}
 }
@@ -93,7 +93,7 @@ func TestLinearizabilityIsChecked(t *testing.T) {
 	i := slices.IndexFunc(history, func(o porcupine.Operation) bool { return o.Input.(fifoCall).kind == "receive" && o.Output != "" })
 	require.GreaterOrEqual(t, i, 0)
 	history[i].Output = "never sent"
-	require.Equal(t, porcupine.Illegal, porcupine.CheckOperationsTimeout(fifoModel, history, 10*time.Second))
+	require.Equal(t, porcupine.Illegal, porcupine.CheckOperationsTimeout(fifoModel, history, time.Minute))
 }
 
 // callGroup makes calls from several callers and returns what they saw.
