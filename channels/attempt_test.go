@@ -3,6 +3,7 @@ package channels_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -201,6 +202,28 @@ func TestBreakerIsolatesGroups(t *testing.T) {
 			want++
 			require.Equal(b, want, ch.count(down), "half open: one")
 		}
+	})
+}
+
+// A host with many endpoints goes on where most of them are no more.
+func TestAnswersAboutOneEndpointHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(b *bench) {
+		book, err := channels.NewErrorBook(nil)
+		require.NoError(b, err)
+		gone := func(d channels.Delivery) bool { return !strings.HasSuffix(d.Content.Text, "0") }
+		ch := answering(func(_ context.Context, d channels.Delivery) (channels.Receipt, error) {
+			if gone(d) {
+				return channels.Receipt{}, book.Judge(channels.Answer{Provider: "webhook", Status: 404})
+			}
+			return channels.Receipt{}, nil
+		})
+		b.desk.policy.Phases[0] = channels.Phase{Tries: 1, From: 24 * time.Hour, To: 24 * time.Hour}
+		b.put(ch, limits(channels.Limits{Concurrency: 4, PerGroup: 1}))
+		b.send(channels.Bulk, "host", 100)
+		b.start()
+		require.Equal(b, 90, ch.count(gone))
+		require.Len(b, b.settled, 10, "nobody waits")
 	})
 }
 

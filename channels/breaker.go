@@ -100,7 +100,7 @@ func (gs *groups) answered(name string, started, now time.Time, err *Error, laps
 		return
 	}
 	// What counts by its frequency is not counted here too.
-	failed := err != nil && err.Escalate == nil && (err.Kind == Temporary || err.Kind == Throttled || err.Kind == Uncertain)
+	failed := err != nil && err.Escalate == nil && !err.Alone && (err.Kind == Temporary || err.Kind == Throttled || err.Kind == Uncertain)
 	wish := time.Duration(0)
 	if failed && err.Kind == Throttled {
 		wish = min(err.RetryAfter, breakerWish)

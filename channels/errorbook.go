@@ -39,6 +39,7 @@ type row struct {
 	MaxTries int           `yaml:"max_tries"`
 	Wait     time.Duration `yaml:"wait"`
 	Escalate *Escalation   `yaml:"escalate"`
+	Alone    bool          `yaml:"alone"`
 	// Source is where the provider says so.
 	Source string `yaml:"source"`
 }
@@ -73,7 +74,7 @@ func (b *ErrorBook) Judge(a Answer) *Error {
 	for i := range b.rows {
 		r := &b.rows[i]
 		if r.fits(a) {
-			e.Kind, e.MaxTries, e.Wait, e.Escalate = r.Kind, r.MaxTries, r.Wait, r.Escalate
+			e.Kind, e.MaxTries, e.Wait, e.Escalate, e.Alone = r.Kind, r.MaxTries, r.Wait, r.Escalate, r.Alone
 			return e
 		}
 	}

@@ -28,6 +28,6 @@ func TestEveryRowOfTheErrorBookCounts(t *testing.T) {
 		first := slices.IndexFunc(book.rows, func(r row) bool { return r.fits(a) })
 		require.Equal(t, i, first, "row %d %+v is hidden by row %d %+v", i, line, first, book.rows[first])
 		got := book.Judge(a)
-		require.Equal(t, []any{line.Kind, line.MaxTries, line.Wait, line.Escalate, false}, []any{got.Kind, got.MaxTries, got.Wait, got.Escalate, got.Unknown})
+		require.Equal(t, []any{line.Kind, line.MaxTries, line.Wait, line.Escalate, line.Alone, false}, []any{got.Kind, got.MaxTries, got.Wait, got.Escalate, got.Alone, got.Unknown})
 	}
 }

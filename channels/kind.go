@@ -82,6 +82,9 @@ type Error struct {
 	Wait     time.Duration
 	// Escalate turns this answer into another kind when it is frequent.
 	Escalate *Escalation
+	// Alone: the answer is about this endpoint only. The server behind it answers
+	// well, so that others of its group are not held up.
+	Alone bool
 	// Unreachable: nothing could be reached (no route, no name server). When
 	// that holds for all, the uplink is down and attempts are not spent.
 	Unreachable bool
