@@ -28,18 +28,16 @@ func BenchmarkSend(b *testing.B) {
 		b.Run(fmt.Sprintf("shards=%d/callers=%d/batch=%d", c.shards, c.callers, c.perBatch), func(b *testing.B) {
 			n := max(b.N, 1000)
 			body := make([]byte, queuetest.BodySize)
-			raw := queuetest.Raw(b, c.callers, n, c.perBatch, false)
 			s := benchStore(b, c.shards)
 			msgs := make([]queue.Message, c.perBatch)
 			for i := range msgs {
 				msgs[i].Body = body
 			}
-			took := queuetest.Callers(c.callers, n/c.perBatch, func(int, int) {
+			queuetest.Compare(b, c.callers, n, c.perBatch, queuetest.Raw(b, c.perBatch, false), func(int, int) {
 				if _, err := s.Send(context.Background(), "q", msgs...); err != nil {
 					b.Error(err)
 				}
 			})
-			queuetest.Report(b, took, raw, n)
 		})
 	}
 }
@@ -51,13 +49,12 @@ func BenchmarkLife(b *testing.B) {
 	for _, shards := range []int{1, 8} {
 		b.Run(fmt.Sprintf("shards=%d", shards), func(b *testing.B) {
 			n := max(b.N, 10_000)
-			raw := queuetest.Raw(b, goroutines, n, perBatch, true)
 			s := benchStore(b, shards)
 			msgs := make([]queue.Message, perBatch)
 			for i := range msgs {
 				msgs[i].Body = make([]byte, queuetest.BodySize)
 			}
-			took := queuetest.Callers(goroutines, n/perBatch, func(int, int) {
+			queuetest.Compare(b, goroutines, n, perBatch, queuetest.Raw(b, perBatch, true), func(int, int) {
 				if _, err := s.Send(context.Background(), "q", msgs...); err != nil {
 					b.Error(err)
 				}
@@ -71,7 +68,6 @@ func BenchmarkLife(b *testing.B) {
 					}
 				}
 			})
-			queuetest.Report(b, took, raw, n)
 		})
 	}
 }

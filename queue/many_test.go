@@ -16,7 +16,7 @@ import (
 func BenchmarkQueues(b *testing.B) {
 	const n = 100_000
 	ctx, dir := context.Background(), b.TempDir()
-	raw := queuetest.Raw(b, scaleCallers, n, 1, false)
+	raw := queuetest.Callers(scaleCallers, n, queuetest.Raw(b, 1, false))
 	s := openScale(b, dir)
 	each := func(what string, do func(name string) error) {
 		took := queuetest.Callers(scaleCallers, n, func(_, i int) {

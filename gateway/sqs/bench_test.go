@@ -3,9 +3,14 @@ package sqs_test
 import (
 	"bufio"
 	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +88,10 @@ func benchFace(b *testing.B) (*face, string) {
 	return f, *f.create(b, "work")
 }
 
+func sendRequest(f *face, url string) []byte {
+	return request(f, "SendMessage", `{"QueueUrl":"`+url+`","MessageBody":"`+strings.Repeat("x", queuetest.BodySize)+`"}`)
+}
+
 // batchBody is a SendMessageBatch of 10.
 func batchBody(url string) string {
 	body := strings.Repeat("x", queuetest.BodySize)
@@ -100,32 +109,57 @@ func BenchmarkSend(b *testing.B) {
 	for _, c := range []struct{ connections, perBatch int }{{64, 1}, {16, 10}} {
 		b.Run(fmt.Sprintf("connections=%d/batch=%d", c.connections, c.perBatch), func(b *testing.B) {
 			n := max(b.N, 1000)
-			base := queuetest.Raw(b, c.connections, n, c.perBatch, false)
 			f, url := benchFace(b)
 			conns := connect(b, f, c.connections)
-			req := request(f, "SendMessage", `{"QueueUrl":"`+url+`","MessageBody":"`+strings.Repeat("x", queuetest.BodySize)+`"}`)
+			req := sendRequest(f, url)
 			if c.perBatch > 1 {
 				req = request(f, "SendMessageBatch", batchBody(url))
 			}
-			took := queuetest.Callers(c.connections, n/c.perBatch, func(g, _ int) { conns[g].call(b, req) })
-			queuetest.Report(b, took, base, n)
+			queuetest.Compare(b, c.connections, n, c.perBatch, queuetest.Raw(b, c.perBatch, false),
+				func(g, _ int) { conns[g].call(b, req) })
 		})
 	}
+}
+
+// BenchmarkFloor prints the same of a server of a few lines, which decodes a
+// message, puts it into raw Pebble and answers: what net/http and encoding/json
+// leave of the ratio on this machine.
+func BenchmarkFloor(b *testing.B) {
+	const connections = 64
+	put := queuetest.Raw(b, 1, false)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ QueueURL, MessageBody string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			b.Error(err)
+		}
+		put(0, 0)
+		sum := md5.Sum([]byte(in.MessageBody))
+		answer, err := json.Marshal(map[string]string{"MD5OfMessageBody": hex.EncodeToString(sum[:]), "MessageId": "1"})
+		if err != nil {
+			b.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		_, _ = w.Write(answer)
+	}))
+	b.Cleanup(srv.Close)
+	f := &face{url: srv.URL}
+	conns := connect(b, f, connections)
+	req := sendRequest(f, srv.URL)
+	queuetest.Compare(b, connections, max(b.N, 1000), 1, queuetest.Raw(b, 1, false), func(g, _ int) { conns[g].call(b, req) })
 }
 
 // BenchmarkReceiveDelete prints how fast messages are received and deleted in
 // batches of 10, as a ratio of raw Pebble putting and deleting as many.
 func BenchmarkReceiveDelete(b *testing.B) {
 	const connections, perBatch = 16, 10
-	n := max(b.N/perBatch*perBatch, 1000)
-	base := queuetest.Raw(b, connections, n, perBatch, true)
+	n := max(b.N/1000*1000, 1000)
 	f, url := benchFace(b)
 	conns := connect(b, f, connections)
 	send := request(f, "SendMessageBatch", batchBody(url))
 	queuetest.Callers(connections, n/perBatch, func(g, _ int) { conns[g].call(b, send) })
 	receive := request(f, "ReceiveMessage", `{"QueueUrl":"`+url+`","MaxNumberOfMessages":10}`)
 	var got atomic.Int64
-	took := queuetest.Callers(connections, n/perBatch, func(g, _ int) {
+	queuetest.Compare(b, connections, n, perBatch, queuetest.Raw(b, perBatch, true), func(g, _ int) {
 		parts := bytes.Split(conns[g].call(b, receive), []byte(`"ReceiptHandle":"`))[1:]
 		var entries []string
 		for i, p := range parts {
@@ -136,5 +170,4 @@ func BenchmarkReceiveDelete(b *testing.B) {
 		conns[g].call(b, request(f, "DeleteMessageBatch", `{"QueueUrl":"`+url+`","Entries":[`+strings.Join(entries, ",")+`]}`))
 	})
 	require.EqualValues(b, n, got.Load())
-	queuetest.Report(b, took, base, n)
 }

@@ -19,6 +19,11 @@ const BodySize = 1024
 // Spent is what a run took: of the clock, and of all cores.
 type Spent struct{ Wall, CPU time.Duration }
 
+func (s *Spent) add(more Spent) {
+	s.Wall += more.Wall
+	s.CPU += more.CPU
+}
+
 // Callers runs call n times in all from as many goroutines, i from 1, and tells
 // what that took of this process.
 func Callers(goroutines, n int, call func(goroutine, i int)) Spent {
@@ -42,21 +47,21 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// Raw is what the engine is measured against: how long Pebble takes, with the
-// options of a store, to put n values of BodySize, perBatch to a synced commit,
-// and to delete each in a second one if it is to.
-func Raw(b *testing.B, goroutines, n, perBatch int, remove bool) Spent {
+// Raw is what the engine is measured against: a call for Callers that puts
+// perBatch values of BodySize into a Pebble with the options of a store, in a
+// synced commit, and deletes them in a second one if it is to.
+func Raw(b *testing.B, perBatch int, remove bool) func(goroutine, i int) {
 	b.Helper()
 	db, err := pebble.Open(b.TempDir(), &pebble.Options{
 		MemTableSize: 64 << 20, FormatMajorVersion: pebble.FormatValueSeparation, Logger: Quiet{},
 	})
 	require.NoError(b, err)
-	defer func() { require.NoError(b, db.Close()) }()
+	b.Cleanup(func() { require.NoError(b, db.Close()) })
 	body := make([]byte, BodySize)
-	commit := func(i int, change func(batch *pebble.Batch, key []byte) error) {
+	commit := func(first uint64, change func(batch *pebble.Batch, key []byte) error) {
 		batch := db.NewBatch()
-		for j := range perBatch {
-			if err := change(batch, binary.BigEndian.AppendUint64(make([]byte, 8, 16), uint64(i*perBatch+j))); err != nil {
+		for i := range uint64(perBatch) {
+			if err := change(batch, binary.BigEndian.AppendUint64(make([]byte, 8, 16), first+i)); err != nil {
 				b.Error(err)
 			}
 		}
@@ -64,12 +69,14 @@ func Raw(b *testing.B, goroutines, n, perBatch int, remove bool) Spent {
 			b.Error(err)
 		}
 	}
-	return Callers(goroutines, n/perBatch, func(_, i int) {
-		commit(i, func(batch *pebble.Batch, key []byte) error { return batch.Set(key, body, nil) })
+	var next atomic.Uint64
+	return func(int, int) {
+		first := next.Add(uint64(perBatch))
+		commit(first, func(batch *pebble.Batch, key []byte) error { return batch.Set(key, body, nil) })
 		if remove {
-			commit(i, func(batch *pebble.Batch, key []byte) error { return batch.Delete(key, nil) })
+			commit(first, func(batch *pebble.Batch, key []byte) error { return batch.Delete(key, nil) })
 		}
-	})
+	}
 }
 
 // Quiet is a logger for a Pebble without the engine: it says nothing, and what
@@ -85,15 +92,24 @@ func (Quiet) Errorf(string, ...any) {}
 // Fatalf is part of pebble.Logger.
 func (Quiet) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
-// Report prints what a benchmark of n messages found: their rate and Pebble's,
-// the ratio of the times, and the processor time a message takes, the load's
-// included, as it is and compared to Pebble's.
-func Report(b *testing.B, took, raw Spent, n int) {
+// Compare prints how fast n messages go by call, perBatch each time, beside raw:
+// the rates, the ratio of the times, and the processor time a message takes, the
+// load's included, as it is and compared to raw's. They take turns, so that what
+// else the machine and its disk do meets both.
+func Compare(b *testing.B, goroutines, n, perBatch int, raw, call func(goroutine, i int)) {
 	b.Helper()
-	b.ReportMetric(float64(n)/took.Wall.Seconds(), "msg/s")
-	b.ReportMetric(float64(n)/raw.Wall.Seconds(), "raw/s")
-	b.ReportMetric(raw.Wall.Seconds()/took.Wall.Seconds(), "ratio")
-	b.ReportMetric(float64(took.CPU.Microseconds())/float64(n), "cpu-µs/msg")
-	b.ReportMetric(float64(took.CPU)/float64(raw.CPU), "cpu-ratio")
+	const rounds = 20
+	calls := max(n/perBatch/rounds, 1)
+	n = rounds * calls * perBatch
+	var ours, base Spent
+	for range rounds {
+		base.add(Callers(goroutines, calls, raw))
+		ours.add(Callers(goroutines, calls, call))
+	}
+	b.ReportMetric(float64(n)/ours.Wall.Seconds(), "msg/s")
+	b.ReportMetric(float64(n)/base.Wall.Seconds(), "raw/s")
+	b.ReportMetric(base.Wall.Seconds()/ours.Wall.Seconds(), "ratio")
+	b.ReportMetric(float64(ours.CPU.Microseconds())/float64(n), "cpu-µs/msg")
+	b.ReportMetric(float64(ours.CPU)/float64(base.CPU), "cpu-ratio")
 	b.ReportMetric(0, "ns/op")
 }
