@@ -23,7 +23,10 @@ func BenchmarkAhead(b *testing.B) {
 			s := openScale(b, dir)
 			_, err := s.CreateQueue(ctx, "q", queue.Settings{FIFO: fifo, Visibility: time.Hour})
 			require.NoError(b, err)
-			backlog(b, s, "q", *messages, func(i int) queue.Message { return queue.Message{Group: "a", DedupID: fmt.Sprint(i)} })
+			sent := timed(func() {
+				backlog(b, s, "q", *messages, func(i int) queue.Message { return queue.Message{Group: "a", DedupID: fmt.Sprint(i)} })
+			})
+			b.ReportMetric(float64(*messages)/sent*1000, "sent/s")
 			reportStore(b, s, "queued", *messages)
 			if fifo {
 				require.Equal(b, "a", receiveOne(b, s, "q").Group)

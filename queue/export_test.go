@@ -44,6 +44,9 @@ func (s *Store) PlaceAsVersion1(name string) error {
 }
 
 // Pacer is the scheduler of compactions.
+// Cached is how many bytes of blocks the cache holds.
+func (s *Store) Cached() int64 { return s.db.Metrics().BlockCache.Size }
+
 type Pacer = pacer
 
 // Ended notes how a compaction ended.

@@ -22,10 +22,11 @@ import (
 const formatVersion = 2
 
 const (
-	maxTick        = 100 * time.Millisecond
-	defaultMemory  = 64 << 20
-	defaultMinFree = 1 << 30
-	defaultMaxUsed = 0.9
+	maxTick         = 100 * time.Millisecond
+	defaultMemTable = 64 << 20
+	defaultCache    = 64 << 20
+	defaultMinFree  = 1 << 30
+	defaultMaxUsed  = 0.9
 )
 
 // stopWrites is how many sublevels of level 0 stop writes, as CockroachDB has it.
@@ -80,10 +81,10 @@ func completeOptions(o *Options) error {
 		o.Tick = maxTick
 	}
 	if o.MemTable == 0 {
-		o.MemTable = defaultMemory
+		o.MemTable = defaultMemTable
 	}
 	if o.Cache == 0 {
-		o.Cache = defaultMemory
+		o.Cache = defaultCache
 	}
 	if o.MinFree == 0 {
 		o.MinFree = defaultMinFree
@@ -128,13 +129,15 @@ func (s *Store) openFiles(o *Options) (err error) {
 	if err != nil {
 		return openError(s.dir, err)
 	}
-	cache := pebble.NewCache(o.Cache)
-	defer cache.Unref()
-	s.db, err = openPebble(s.dir, s.pebbleOptions(o, cache))
+	s.memory = newMemory(o)
+	defer s.memory.cache.Unref()
+	s.db, err = openPebble(s.dir, s.pebbleOptions(o))
 	if err != nil {
 		_ = s.lock.Close()
 		return openError(s.dir, err)
 	}
+	s.memory.opened.Store(true)
+	s.fitMemory()
 	s.appender = &pebbleLog{db: s.db}
 	if o.wrapLog != nil {
 		s.appender = o.wrapLog(s.appender)
@@ -165,11 +168,11 @@ func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 	return pebble.Open(dir, o)
 }
 
-func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
+func (s *Store) pebbleOptions(o *Options) *pebble.Options {
 	po := &pebble.Options{
 		FS:                 s.fs,
 		Lock:               s.lock,
-		Cache:              cache,
+		Cache:              s.memory.cache,
 		MemTableSize:       uint64(o.MemTable),
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		Logger:             &pebbleLogger{log: s.log, fail: s.fail},
@@ -183,6 +186,7 @@ func (s *Store) pebbleOptions(o *Options, cache *pebble.Cache) *pebble.Options {
 				compactions.ended(i.Err)
 			}
 		},
+		FlushEnd: func(pebble.FlushInfo) { go s.fitMemory() }, // Pebble is locked here
 		BackgroundError: func(err error) {
 			if !pebble.IsCorruptionError(err) { // which DataCorruption tells, once
 				s.log.Error("store cannot write in the background", "err", err)

@@ -92,7 +92,8 @@ type Options struct {
 	PurgeAtOnce bool
 	// MemTable is the size of Pebble's memtable in bytes; default 64 MiB.
 	MemTable int
-	// Cache is the size of Pebble's block cache in bytes; default 64 MiB.
+	// Cache is the size of the cache of blocks read from disk, in bytes, beside the
+	// memtables; default 64 MiB.
 	Cache int64
 	// DiskFree reports the free and total bytes of the disk the store is on;
 	// default asks the operating system (none for an in-memory FS).

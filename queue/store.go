@@ -25,6 +25,7 @@ type Store struct {
 	clock    clock
 	tick     int64 // ms between looks at what comes due
 	disk     *watermark
+	memory   *memory
 	limits   limits
 	shards   []*shard
 	registry *shard
