@@ -163,10 +163,10 @@ type (
 		Phase Phase `json:"phase"`
 	}
 	auditedDelivery struct {
-		State   State    `json:"s"`
-		Waiting bool     `json:"w"`
-		Sub     queue.ID `json:"u"`
-		Replay  bool     `json:"rp"`
+		State  State    `json:"s"`
+		Next   string   `json:"n"`
+		Sub    queue.ID `json:"u"`
+		Replay bool     `json:"rp"`
 	}
 )
 
@@ -236,7 +236,7 @@ func deliveryItem(id []byte, d *auditedDelivery, add func(b book, item []byte, n
 	case d.State == Failed:
 		add(bookCauses, id, 1)
 	}
-	if d.Waiting {
+	if d.Next != "" {
 		add(bookWaiting, publish, -1)
 	}
 	if d.Replay && !d.State.Final() {

@@ -86,6 +86,7 @@ func (s *Subscription) enable(now time.Time) {
 func (s *Subscription) agrees(first *Subscription) error {
 	differs := ""
 	switch {
+	case first == nil:
 	case s.Filter != nil && (first.Filter == nil || *s.Filter != *first.Filter):
 		differs = "filter"
 	case s.Raw && !first.Raw:

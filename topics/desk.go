@@ -258,8 +258,8 @@ func (t *Topics) set(b *queue.Batch, id queue.ID, r *deliveryRecord, to State) {
 		b.Add(ledgerKey(id, r.State), -1)
 		b.Add(ledgerKey(id, to), 1)
 	}
-	if r.Waiting && to != Queued {
-		r.Waiting = false
+	if r.waiting() && to != Queued {
+		r.Next = time.Time{}
 		b.Add(waitingKey(id), -1)
 	}
 	r.State, r.At = to, t.store.Now().UTC()

@@ -127,14 +127,13 @@ func (t *Topics) requeue(b *queue.Batch, e channels.Entry, r *deliveryRecord, v 
 		at = t.store.Now()
 	}
 	b.Retry(e.Handle, at, v.Free)
-	waiting := at.After(t.store.Now())
-	if waiting != r.Waiting {
-		r.Waiting = waiting
-		if waiting {
-			b.Add(waitingKey(e.ID), 1)
-		} else {
-			b.Add(waitingKey(e.ID), -1)
-		}
+	if r.waiting() {
+		b.Add(waitingKey(e.ID), -1)
+		r.Next = time.Time{}
+	}
+	if at.After(t.store.Now()) {
+		b.Add(waitingKey(e.ID), 1)
+		r.Next = at.UTC()
 	}
 	return t.move(b, e.ID, r, cmd)
 }

@@ -16,9 +16,9 @@ func (t *Topics) Subscribe(ctx context.Context, o Owner, s Subscription) (Subscr
 	return t.SubscribeIf(ctx, o, s, s.agrees)
 }
 
-// SubscribeIf is Subscribe for a face that compares settings of its own: agrees
-// is asked about a subscription the endpoint has, and its error is returned with
-// nothing written.
+// SubscribeIf is Subscribe for a face with rules of its own: agrees is asked about
+// the subscription the endpoint has, nil if there is none yet, and its error is
+// returned with nothing written.
 func (t *Topics) SubscribeIf(ctx context.Context, o Owner, s Subscription, agrees func(first *Subscription) error) (Subscription, error) {
 	for {
 		made, err := t.subscribe(ctx, o, s, agrees)
@@ -110,6 +110,9 @@ func (w *subscribing) add(s Subscription, agrees func(first *Subscription) error
 	case err == nil:
 		s, err = w.again(s.Topic, id, agrees)
 	case errors.Is(err, ErrNotFound):
+		if err = agrees(nil); err != nil {
+			return s, err
+		}
 		s.ID, s.Created = w.store.NewID(0), w.store.Now().UTC()
 		if err = w.startReplay(&w.b, w.owner, &s); err != nil {
 			return s, err

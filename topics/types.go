@@ -239,7 +239,7 @@ type deliveryRecord struct {
 	Account  string    `json:"a,omitempty"`
 	Sub      queue.ID  `json:"u,omitzero"` // zero: the publish's direct target
 	Group    string    `json:"g,omitempty"`
-	Waiting  bool      `json:"w,omitempty"` // queued for a retry
+	Next     time.Time `json:"n,omitzero"`  // queued for a retry: when
 	At       time.Time `json:"at"`          // last change
 	Kind     string    `json:"k,omitempty"` // of the last failure
 	Code     string    `json:"c,omitempty"`
@@ -251,6 +251,9 @@ type deliveryRecord struct {
 	Buried    bool                `json:"dl,omitempty"` // in its subscription's dead-letter queue
 	Replay    bool                `json:"rp,omitempty"` // brought by its subscription's replay
 }
+
+// waiting tells whether the delivery is queued for a retry.
+func (r *deliveryRecord) waiting() bool { return !r.Next.IsZero() }
 
 // local tells whether the delivery is for a queue of this gateway.
 func (r *deliveryRecord) local() bool { return r.Protocol == SQS && r.Account == localQueue }
@@ -268,8 +271,8 @@ type Delivery struct {
 	Code         string
 	Reason       string
 	ProviderID   string
-	NextAttempt  bool // queued for a retry
-	DeadLettered bool // its subscription's dead-letter queue got it
+	NextAttempt  time.Time // queued for a retry: not before
+	DeadLettered bool      // its subscription's dead-letter queue got it
 	// Unapplied is evidence that came and changed nothing, oldest first: of an
 	// earlier try, or of a lower rank than what was known. The first 8 are kept.
 	Unapplied []UnappliedEvidence
@@ -302,7 +305,7 @@ type FailedAttempt struct {
 func (r *deliveryRecord) show(id queue.ID) Delivery {
 	return Delivery{
 		ID: id, State: r.State, Try: r.Try, Protocol: r.Protocol, Account: r.Account, Subscription: r.Sub,
-		At: r.At, Kind: r.Kind, Code: r.Code, Reason: r.Reason, ProviderID: r.Provider, NextAttempt: r.Waiting,
+		At: r.At, Kind: r.Kind, Code: r.Code, Reason: r.Reason, ProviderID: r.Provider, NextAttempt: r.Next,
 		Unapplied:    r.Unapplied,
 		DeadLettered: r.Buried,
 	}

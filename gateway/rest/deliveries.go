@@ -20,14 +20,14 @@ type Delivery struct {
 	Code         string    `json:"code,omitempty"`
 	Reason       string    `json:"reason,omitempty"`
 	ProviderID   string    `json:"provider_id,omitempty"`
-	Retrying     bool      `json:"retrying,omitempty"`
+	NextAttempt  time.Time `json:"next_attempt,omitzero" doc:"queued for a retry: not before"`
 	DeadLettered bool      `json:"dead_lettered,omitempty" doc:"failed, and in its subscription's dead-letter queue"`
 }
 
 func showDelivery(d topics.Delivery) Delivery {
 	out := Delivery{
 		ID: topics.DeliveryName(d.ID), State: d.State.String(), Try: d.Try, Protocol: d.Protocol, Account: d.Account, At: d.At,
-		Kind: d.Kind, Code: d.Code, Reason: d.Reason, ProviderID: d.ProviderID, Retrying: d.NextAttempt,
+		Kind: d.Kind, Code: d.Code, Reason: d.Reason, ProviderID: d.ProviderID, NextAttempt: d.NextAttempt,
 		DeadLettered: d.DeadLettered,
 	}
 	if !d.Subscription.IsZero() {

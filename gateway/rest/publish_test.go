@@ -56,6 +56,20 @@ func TestPublishToOneEndpoint(t *testing.T) {
 	require.Equal(t, 1.0, got["ledger"].(object)["queued"])
 }
 
+// Who looks at a delivery that failed once sees when it is tried again.
+func TestNextAttempt(t *testing.T) {
+	t.Parallel()
+	b := open(t, nil)
+	b.work()
+	id := b.do(202, "POST /v1/publish", `{"to":{"protocol":"sms","endpoint":"busy"},"message":"m"}`)["id"].(string)
+	name := list(b.do(200, "GET /v1/publishes/"+id+"/deliveries", ""), "deliveries")[0]["id"].(string)
+	got := b.await("GET /v1/deliveries/"+name, func(o object) bool { return len(list(o, "failed_attempts")) == 1 })
+	require.Equal(t, "queued", got["state"])
+	next, err := time.Parse(time.RFC3339Nano, got["next_attempt"].(string))
+	require.NoError(t, err)
+	require.WithinRange(t, next, b.store.Now().Add(50*time.Minute), b.store.Now().Add(2*time.Hour))
+}
+
 func TestPublishes(t *testing.T) {
 	t.Parallel()
 	b := open(t, nil) // without workers: all stay queued

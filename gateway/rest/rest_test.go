@@ -23,7 +23,7 @@ import (
 )
 
 // provider is a channel that takes everything, save for endpoints that begin
-// with "fail".
+// with "fail", and for an hour "busy".
 type provider struct{}
 
 func (provider) CheckEndpoint(e string) (channels.Endpoint, error) {
@@ -36,6 +36,9 @@ func (provider) CheckEndpoint(e string) (channels.Endpoint, error) {
 func (provider) Deliver(_ context.Context, d channels.Delivery) (channels.Receipt, error) {
 	if strings.HasPrefix(d.Endpoint, "fail") {
 		return channels.Receipt{}, &channels.Error{Kind: channels.Rejected, Provider: "fake", Status: 400, Code: "21211"}
+	}
+	if strings.HasPrefix(d.Endpoint, "busy") {
+		return channels.Receipt{}, &channels.Error{Kind: channels.Throttled, Provider: "fake", Status: 429, RetryAfter: time.Hour}
 	}
 	return channels.Receipt{ProviderID: "SM1"}, nil
 }

@@ -58,14 +58,10 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 	if err != nil {
 		return nil, err
 	}
-	if isFIFO(topic.Name) {
-		if n, err := s.Topics.CountSubscriptions(o, topic.Name); err != nil {
-			return nil, err
-		} else if n.Confirmed >= topics.MaxFIFOSubscriptions {
-			return nil, fault("SubscriptionLimitExceeded", http.StatusForbidden, "The maximum number of subscriptions for the topic has been reached.")
-		}
-	}
 	made, err := s.Topics.SubscribeIf(ctx, o, wanted, func(first *topics.Subscription) error {
+		if first == nil {
+			return s.roomForOne(o, topic.Name)
+		}
 		s.keepUp(o, first)
 		if !sameAttributes(first, in.Attributes) {
 			return invalid("Attributes Reason: Subscription already exists with different attributes")
@@ -99,6 +95,18 @@ func (s *service) subscribe(ctx context.Context, r *awswire.Request, in *subscri
 		}
 	}
 	return &subscriptionOut{s.subscriptionARN(o, made.Topic, made.ID)}, nil
+}
+
+// roomForOne refuses a topic that has all the subscriptions it may.
+func (s *service) roomForOne(o topics.Owner, topic string) error {
+	if !isFIFO(topic) {
+		return nil
+	}
+	n, err := s.Topics.CountSubscriptions(o, topic)
+	if err == nil && n.Confirmed >= topics.MaxFIFOSubscriptions {
+		err = fault("SubscriptionLimitExceeded", http.StatusForbidden, "The maximum number of subscriptions for the topic has been reached.")
+	}
+	return err
 }
 
 func (s *service) newSubscription(o topics.Owner, topic *topics.Topic, in *subscribeIn) (topics.Subscription, error) {

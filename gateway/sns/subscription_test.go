@@ -245,6 +245,22 @@ func TestSubscriptionsAreListedInPages(t *testing.T) {
 	require.Equal(t, "+15005550100", *rest.Subscriptions[0].Endpoint)
 }
 
+func TestFullTopic(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	topic, last := b.fifo("orders.fifo"), ""
+	arn := func(n int) *string { return aws.String(fmt.Sprintf("arn:aws:sqs:us-east-1:000000000000:q%d", n)) }
+	for n := range topics.MaxFIFOSubscriptions + 1 {
+		b.queue(fmt.Sprintf("q%d", n))
+		if n < topics.MaxFIFOSubscriptions {
+			last = b.subscribe(topic, "sqs", *arn(n), nil)
+		}
+	}
+	_, err := b.Subscribe(t.Context(), &awssns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: arn(topics.MaxFIFOSubscriptions)})
+	refused(t, err, "SubscriptionLimitExceeded", 403, "The maximum number of subscriptions for the topic has been reached.")
+	require.Equal(t, last, b.subscribe(topic, "sqs", *arn(topics.MaxFIFOSubscriptions - 1), nil), "it is subscribed already")
+}
+
 func TestSubscriptionAttributes(t *testing.T) {
 	t.Parallel()
 	b := start(t)
