@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"time"
@@ -244,7 +246,8 @@ func deliveryItem(id []byte, d *auditedDelivery, add func(b book, item []byte, n
 	}
 }
 
-// eachEntry walks the entries of the accounts' queues.
+// eachEntry walks the entries of the accounts' queues, but for those in flight
+// whose delivery evidence has settled: they go when their attempt ends.
 func (t *Topics) eachEntry(v *queue.View, fn func(id queue.ID)) error {
 	for after := ""; ; {
 		page, err := t.store.Queues(channels.QueuePrefix, after, 500)
@@ -253,12 +256,33 @@ func (t *Topics) eachEntry(v *queue.View, fn func(id queue.ID)) error {
 		}
 		for _, q := range page {
 			after = q.Name
-			err := v.Messages(q.Name, 0, func(m queue.Peeked) bool { fn(m.ID); return true })
-			if err != nil {
+			var failed error
+			err := v.Messages(q.Name, 0, func(m queue.Peeked) bool {
+				counts := true
+				if m.InFlight {
+					counts, failed = attended(v, m.ID)
+				}
+				if counts {
+					fn(m.ID)
+				}
+				return failed == nil
+			})
+			if err := errors.Join(err, failed); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// attended tells whether a delivery's record goes with an entry of it.
+func attended(v *queue.View, id queue.ID) (yes bool, err error) {
+	scanned := v.Scan(deliveryKey(id), nil, func(r queue.Record) bool {
+		var d auditedDelivery
+		err = json.Unmarshal(r.Value, &d)
+		yes = d.State.hasEntry()
+		return false
+	})
+	return yes, errors.Join(scanned, err)
 }
 
 // Depth is how many entries wait for an account, by lane.

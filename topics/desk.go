@@ -184,14 +184,19 @@ func (t *Topics) Policy(_ context.Context, e channels.Entry) channels.RetryPolic
 	if err != nil {
 		return defaultPolicies[""]
 	}
-	s := Subscription{Protocol: r.Protocol}
-	if l, err := t.load(e.ID); err == nil {
-		if found, v := t.stored(l, &r); v.Action == channels.Send {
-			s = found
-		}
-		return t.deliveryPolicy(l.Owner, &s).Retry
+	l, err := t.load(e.ID)
+	if err != nil {
+		return t.deliveryPolicy(Owner{}, &Subscription{Protocol: r.Protocol}).Retry
 	}
-	return t.deliveryPolicy(Owner{}, &s).Retry
+	return t.policyOf(l, &r)
+}
+
+func (t *Topics) policyOf(l *loaded, r *deliveryRecord) channels.RetryPolicy {
+	s := Subscription{Protocol: r.Protocol}
+	if found, v := t.stored(l, r); v.Action == channels.Send {
+		s = found
+	}
+	return t.deliveryPolicy(l.Owner, &s).Retry
 }
 
 // defaultPolicies by protocol. Webhooks follow the schedule of Standard

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -60,7 +61,12 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 	if ev.Try != r.Try || (ev.Account != "" && ev.Account != r.Account) || !evidenceRaises(r.State, ev.State) {
 		return false, t.keepUnapplied(ctx, ev, &r, rev)
 	}
-	if r.State == Sending && ev.State == Failed && ev.Err != nil && t.again(&r, ev.Err) {
+	var at time.Time
+	again := false
+	if ev.State == Failed {
+		at, again = t.again(ev.Delivery, &r, ev.Err)
+	}
+	if again && r.State == Sending {
 		return false, errStillSending
 	}
 	b := &queue.Batch{}
@@ -75,8 +81,8 @@ func (t *Topics) observe(ctx context.Context, ev Evidence) (bool, error) {
 		t.addAttempt(b, e, &r, o)
 		r.Reason = "reported by the provider"
 		t.consequences(e, &r, o)
-		if t.again(&r, ev.Err) {
-			return true, t.resend(ctx, b, ev.Delivery, &r, max(ev.Err.Wait, ev.Err.RetryAfter, time.Second))
+		if again {
+			return true, t.resend(ctx, b, ev.Delivery, &r, at)
 		}
 	}
 	if ev.State == Failed && r.State != Failed {
@@ -97,7 +103,8 @@ const maxUnapplied = 8
 // than what is known, once. Durable on return.
 func (t *Topics) keepUnapplied(ctx context.Context, ev Evidence, r *deliveryRecord, rev uint64) error {
 	same := ev.Try == r.Try && (ev.Account == "" || ev.Account == r.Account)
-	if same && (ev.State == r.State || ev.State == Sent) { // a repeat, or what went before
+	known := ranks[r.State] >= ranks[Sent] && r.Code != noEvidence
+	if same && (ev.State == r.State || (ev.State == Sent && known)) { // a repeat, or what went before
 		return nil
 	}
 	u := UnappliedEvidence{Try: ev.Try, State: ev.State, Account: ev.Account, ProviderID: ev.ProviderID, At: t.store.Now().UTC()}
@@ -144,21 +151,46 @@ func (t *Topics) awaitOutcome(ctx context.Context, id queue.ID) error {
 	}
 }
 
-// again tells whether a delivery that a provider reports failed is tried anew.
-func (t *Topics) again(r *deliveryRecord, err *channels.Error) bool {
-	if r.State != Sent && r.State != Uncertain && r.State != Sending {
-		return false
+// again tells whether a delivery that a provider reports failed is tried anew,
+// and when: as often as the error book and the retry policy both allow. What a
+// provider says of the account after it took the message does not end the
+// delivery either: the next attempt meets the fault itself, and pauses it.
+func (t *Topics) again(id queue.ID, r *deliveryRecord, err *channels.Error) (at time.Time, yes bool) {
+	if err == nil || (r.State != Sent && r.State != Uncertain && r.State != Sending) {
+		return at, false
 	}
-	return (err.Kind == channels.Temporary || err.Kind == channels.Throttled) && r.Try < max(err.MaxTries, 1)
+	switch err.Kind {
+	case channels.Temporary, channels.Throttled:
+		if r.Try >= max(err.MaxTries, 1) {
+			return at, false
+		}
+	case channels.AccountFault:
+	default:
+		return at, false
+	}
+	return t.another(id, r, err)
+}
+
+// another tells whether the retry policy allows another attempt, and when.
+func (t *Topics) another(id queue.ID, r *deliveryRecord, why *channels.Error) (at time.Time, yes bool) {
+	l, err := t.load(id)
+	if err != nil {
+		return at, false
+	}
+	temporary := *why
+	temporary.Kind = channels.Temporary
+	now := t.store.Now()
+	v := t.policyOf(l, r).Judge(channels.Attempt{Try: r.Try, Age: now.Sub(l.Created), Now: now, Expires: l.ExpiresAt, Random: rand.Float64()}, &temporary)
+	return v.At, v.Action == channels.Retry
 }
 
 // resend queues an uncertain or sent delivery again and commits.
-func (t *Topics) resend(ctx context.Context, b *queue.Batch, id queue.ID, r *deliveryRecord, wait time.Duration) error {
+func (t *Topics) resend(ctx context.Context, b *queue.Batch, id queue.ID, r *deliveryRecord, at time.Time) error {
 	l, err := t.load(id)
 	if err != nil {
 		return err
 	}
-	b.Send(channels.QueueName(r.Account, l.Lane), queue.Message{ID: id, Group: r.Group, At: t.store.Now().Add(wait)})
+	b.Send(channels.QueueName(r.Account, l.Lane), queue.Message{ID: id, Group: r.Group, At: at})
 	if r.State == Sent { // its publish may be complete
 		if err := t.reopen(b, id); err != nil {
 			return err
@@ -174,6 +206,9 @@ func (t *Topics) resend(ctx context.Context, b *queue.Batch, id queue.ID, r *del
 // uncertainHold is how long an uncertain delivery waits for evidence before it
 // is dropped.
 const uncertainHold = 24 * time.Hour
+
+// noEvidence is the code of an uncertain delivery whose time was over.
+const noEvidence = "no_evidence"
 
 // unsure adds the writes for an attempt whose answer was lost: sent again, or
 // held until evidence comes or its time is over.
@@ -217,9 +252,11 @@ func (t *Topics) settleUncertain(ctx context.Context, m queue.Received) error {
 	b.Expect(key, rev)
 	b.Delete(m.Handle)
 	if t.onUncertain(m.ID, r.Protocol) == Resend {
-		return t.resend(ctx, b, m.ID, &r, 0)
+		if at, yes := t.another(m.ID, &r, lost("no evidence came")); yes {
+			return t.resend(ctx, b, m.ID, &r, at)
+		}
 	}
-	r.Kind, r.Code, r.Reason = channels.Uncertain.String(), "no_evidence", "no evidence came"
+	r.Kind, r.Code, r.Reason = channels.Uncertain.String(), noEvidence, "no evidence came"
 	t.tellEnd(b, m.ID, &r, channels.Outcome{Try: r.Try, Verdict: channels.Verdict{Action: channels.DeadLetter, Reason: r.Reason}})
 	if err := t.move(b, m.ID, &r, cmdFail); err != nil {
 		return err

@@ -3,6 +3,7 @@ package topics_test
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +109,10 @@ func TestUncertainIsHeldForEvidence(t *testing.T) {
 // has noted the end of this one.
 func TestAReportThatComesBeforeTheOutcome(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, reportBeforeOutcome)
+}
+
+func reportBeforeOutcome(t *testing.T) {
 	b := start(t)
 	begun, end := make(chan struct{}), make(chan struct{})
 	var once sync.Once

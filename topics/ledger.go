@@ -89,12 +89,13 @@ const (
 )
 
 // commands is the whole table: from which states a command leads where. What
-// is not in it is refused.
+// is not in it is refused. A repeatable attempt whose outcome was lost stands in
+// sending when its entry is taken again, and meets what was decided meanwhile.
 var commands = map[command]map[State]State{
 	cmdLease:     {Queued: Sending},
 	cmdRetry:     {Sending: Queued, Queued: Queued},
 	cmdGiveBack:  {Sending: Queued, Queued: Queued},
-	cmdHold:      {Queued: Held},
+	cmdHold:      {Queued: Held, Sending: Held},
 	cmdRelease:   {Held: Queued},
 	cmdUnsure:    {Sending: Uncertain},
 	cmdResend:    {Uncertain: Queued, Sent: Queued},
@@ -102,9 +103,9 @@ var commands = map[command]map[State]State{
 	cmdSent:      {Sending: Sent},
 	cmdDelivered: {Sending: Delivered},
 	cmdFail:      {Sending: Failed, Queued: Failed, Uncertain: Failed},
-	cmdSuppress:  {Queued: Suppressed, Held: Suppressed},
+	cmdSuppress:  {Queued: Suppressed, Sending: Suppressed, Held: Suppressed},
 	cmdExpire:    {Queued: Expired, Sending: Expired, Held: Expired},
-	cmdCancel:    {Queued: Cancelled, Held: Cancelled},
+	cmdCancel:    {Queued: Cancelled, Sending: Cancelled, Held: Cancelled},
 }
 
 var errCommand = errors.New("the ledger does not allow it")

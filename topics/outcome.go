@@ -29,7 +29,7 @@ func (t *Topics) Record(b *queue.Batch, e channels.Entry, o channels.Outcome) er
 	if o.Try != 0 && o.Err != nil {
 		t.addAttempt(b, e, &r, o)
 	}
-	if !r.State.hasEntry() || o.Verdict.Action == channels.Drop || (o.Try != 0 && o.Try != r.Try) {
+	if !r.State.hasEntry() || o.Verdict.Action == channels.Drop || (o.Try != 0 && (o.Try != r.Try || r.State != Sending)) {
 		b.Delete(e.Handle) // evidence came first: the ledger has moved on
 		put(b, key, r)
 		return nil
@@ -168,6 +168,11 @@ func (t *Topics) consequences(e channels.Entry, r *deliveryRecord, o channels.Ou
 	s, v := t.stored(l, r)
 	if v.Action != channels.Send || t.deliveryPolicy(l.Owner, &s).Retry.Final(err) {
 		return
+	}
+	if t.Guard != nil {
+		if redirect, _ := t.Guard(s.Protocol, s.Endpoint); redirect != "" {
+			return // it went to somebody else
+		}
 	}
 	_, _, _, device := platformPath(s.Protocol, s.Endpoint)
 	var failed error
