@@ -42,7 +42,7 @@ type Log struct {
 type Store struct {
 	Shards   int     `yaml:"shards" min:"0" max:"256" doc:"number of shards of a new store; 0: by the number of cores"`
 	Cache    Size    `yaml:"cache" min:"1MiB" max:"1TiB" doc:"memory for blocks read, beside the memtables"`
-	MemTable Size    `yaml:"memtable" min:"1MiB" max:"4GiB" doc:"memory for writes before they are sorted to disk"`
+	MemTable Size    `yaml:"memtable" min:"1MiB" max:"2GiB" doc:"memory for writes before they are sorted to disk"`
 	MinFree  Size    `yaml:"min_free" min:"0B" max:"1PiB" doc:"publishes are refused when less of the disk is free"`
 	MaxUsed  float64 `yaml:"max_used" min:"0.1" max:"1" doc:"publishes are refused when a larger share of the disk is used"`
 }

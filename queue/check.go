@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"time"
+	"unicode/utf8"
 )
 
 // Bounds of what is written, in bytes.
@@ -28,6 +29,9 @@ const defaultVisibility = 30 * time.Second
 func checkQueueName(name string) error {
 	if name == "" || len(name) > MaxName {
 		return fmt.Errorf("%w: queue name must be 1 to %d bytes, not %d", ErrInvalid, MaxName, len(name))
+	}
+	if !utf8.ValidString(name) { // it is kept as JSON
+		return fmt.Errorf("%w: queue name %q must be UTF-8", ErrInvalid, name)
 	}
 	return nil
 }
@@ -56,6 +60,13 @@ func (s *Store) checkSettings(name string, set Settings) (Settings, error) {
 		return bad("it cannot be its own dead-letter queue")
 	case len(set.DeadLetter) > MaxName:
 		return bad("dead-letter queue's name must be at most %d bytes", MaxName)
+	case !utf8.ValidString(set.DeadLetter):
+		return bad("dead-letter queue's name must be UTF-8, not %q", set.DeadLetter)
+	}
+	for key, value := range set.Tags {
+		if !utf8.ValidString(key) || !utf8.ValidString(value) {
+			return bad("tags must be UTF-8, not %q: %q", key, value)
+		}
 	}
 	if q := s.queue(set.DeadLetter); q != nil && q.current.Load().Settings.FIFO != set.FIFO {
 		return bad("dead-letter queue %q must be FIFO if it is, and only then", set.DeadLetter)

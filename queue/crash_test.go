@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ var crashes = flag.Int("crashes", 1000/queuetest.Slowdown, "power losses to simu
 const (
 	crashCallers = 4
 	crashAcked   = 50
+	// so many make flushes, rotations of the log and compactions
+	crashAckedLong = 1500
 )
 
 // What a witness notes: a send is tried, then acknowledged; a delete is asked
@@ -38,6 +42,7 @@ const (
 type witness struct {
 	mu      sync.Mutex
 	acked   int
+	until   int
 	sent    map[string]bool // acknowledged
 	asked   map[string]bool // to be deleted
 	deleted map[string]bool // acknowledged
@@ -48,7 +53,7 @@ type witness struct {
 }
 
 func newWitness() *witness {
-	return &witness{sent: map[string]bool{}, asked: map[string]bool{}, deleted: map[string]bool{}, enough: make(chan struct{})}
+	return &witness{until: crashAcked, sent: map[string]bool{}, asked: map[string]bool{}, deleted: map[string]bool{}, enough: make(chan struct{})}
 }
 
 func (w *witness) note(what, body string) {
@@ -70,7 +75,7 @@ func (w *witness) note(what, body string) {
 	case deleted:
 		w.deleted[body] = true
 	}
-	if w.acked++; w.acked == crashAcked {
+	if w.acked++; w.acked == w.until {
 		close(w.enough)
 	}
 }
@@ -163,7 +168,11 @@ func powerLoss(t *testing.T, o queue.Options, fifo bool, seed uint64) []string {
 	spread := fifo && seed%4 > 1 // a FIFO queue's groups: else what is sent comes from other shards, too
 	_, err := s.CreateQueue(context.Background(), "q", queue.Settings{FIFO: fifo, DedupPerGroup: spread, Visibility: time.Hour})
 	require.NoError(t, err)
+	long := seed%50 == 20 || seed%50 == 45
 	w := newWitness()
+	if long {
+		w.until = crashAckedLong
+	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for c := range crashCallers {
@@ -176,6 +185,9 @@ func powerLoss(t *testing.T, o queue.Options, fifo bool, seed uint64) []string {
 		crash = vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(seed, 1))}
 	}
 	after := fs.CrashClone(crash)
+	if long {
+		requireTables(t, after)
+	}
 	known.takeAsked(w)
 	close(stop)
 	wg.Wait()
@@ -187,6 +199,14 @@ func powerLoss(t *testing.T, o queue.Options, fifo bool, seed uint64) []string {
 		wrong = append(wrong, known.repeat(s)...)
 	}
 	return wrong
+}
+
+// requireTables checks that there was more to lose than a log.
+func requireTables(t *testing.T, fs vfs.FS) {
+	t.Helper()
+	names, err := fs.List("store")
+	require.NoError(t, err)
+	require.True(t, slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, ".sst") }), names)
 }
 
 // drain waits until what was forwarded before the power was cut is applied.

@@ -189,8 +189,13 @@ func leaseEpoch(lease uint64) uint64 { return lease >> leaseCounterBits }
 // never is later than every time in a store.
 const never = math.MaxInt64
 
-// millis rounds up, so that nothing comes out before its time.
+// millis rounds up, so that nothing comes out before its time. Times too far
+// away to count in milliseconds are taken as far away as that.
 func millis(t time.Time) int64 {
+	const far = never / 2000 // seconds
+	if s := t.Unix(); s > far || s < -far {
+		return max(min(s, far), -far) * 1000
+	}
 	ms := t.UnixMilli()
 	if t.Nanosecond()%1e6 != 0 {
 		ms++

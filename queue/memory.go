@@ -32,13 +32,13 @@ func newMemory(o *Options) *memory {
 func (m *memory) fit(memtables int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before := m.aside
+	m.aside()
 	m.aside = m.cache.Reserve(int(max(m.memtables-memtables, 0)))
-	before()
 }
 
 // fitMemory does so for the memtables there are: when the store is open, and
-// after each flush, as the sizes of memtables change with those alone.
+// after each flush. Between the beginning of a larger memtable and the flush of
+// the one before, blocks have less.
 func (s *Store) fitMemory() {
 	if !s.memory.opened.Load() || s.enter() != nil {
 		return

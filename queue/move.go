@@ -292,5 +292,8 @@ func optionalMillis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return millis(t)
+	if ms := millis(t); ms != 0 {
+		return ms
+	}
+	return 1 // 0 says that there is none
 }

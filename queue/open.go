@@ -25,6 +25,8 @@ const (
 	maxTick         = 100 * time.Millisecond
 	defaultMemTable = 64 << 20
 	defaultCache    = 64 << 20
+	maxMemTable     = 2 << 30
+	maxCache        = 1 << 40
 	defaultMinFree  = 1 << 30
 	defaultMaxUsed  = 0.9
 )
@@ -100,10 +102,10 @@ func completeOptions(o *Options) error {
 		return fmt.Errorf("%w: shards must be 1 to %d, not %d", ErrInvalid, MaxShards, o.Shards)
 	case o.Tick < 0 || o.Tick > maxTick:
 		return fmt.Errorf("%w: tick must be at most %v, not %v", ErrInvalid, maxTick, o.Tick)
-	case o.MemTable < 64<<10:
-		return fmt.Errorf("%w: memtable must be at least 64 KiB, not %d", ErrInvalid, o.MemTable)
-	case o.Cache < 0:
-		return fmt.Errorf("%w: cache must not be negative, not %d", ErrInvalid, o.Cache)
+	case o.MemTable < 64<<10 || o.MemTable > maxMemTable:
+		return fmt.Errorf("%w: memtable must be 64 KiB to 2 GiB, not %d", ErrInvalid, o.MemTable)
+	case o.Cache < 0 || o.Cache > maxCache:
+		return fmt.Errorf("%w: cache must be 0 to 1 TiB, not %d", ErrInvalid, o.Cache)
 	case o.MaxUsed < 0 || o.MaxUsed > 1:
 		return fmt.Errorf("%w: max used must be 0 to 1, not %v", ErrInvalid, o.MaxUsed)
 	}
@@ -123,7 +125,7 @@ func (s *Store) openFiles(o *Options) (err error) {
 		return openError(s.dir, err)
 	}
 	s.lock, err = pebble.LockDirectory(s.dir, s.fs)
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) && !errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, syscall.EAGAIN) {
 		return fmt.Errorf("open store %s: %w; stop it first, or choose another folder", s.dir, ErrLocked)
 	}
 	if err != nil {

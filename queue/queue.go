@@ -171,7 +171,8 @@ type Message struct {
 	// DedupID drops the message when the same id was sent within DedupWindow
 	// (FIFO queues).
 	DedupID string
-	// Body is the payload. The engine never interprets it.
+	// Body is the payload. The engine never interprets it. It is the store's until
+	// the call returns, and for good if that is by the end of its ctx.
 	Body []byte
 	// Attributes is a second payload, handed back as it was; a face keeps its
 	// message attributes here. May be nil.

@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -61,7 +62,7 @@ func (v *View) Counters(prefix []byte, fn func(key []byte, n int64) bool) error 
 // Messages is Store.Messages of the View.
 func (v *View) Messages(queue string, after uint64, fn func(m Peeked) bool) error {
 	q, err := v.store.lookup(queue)
-	if err != nil {
+	if err != nil || after == math.MaxUint64 {
 		return err
 	}
 	number := q.current.Load().number()

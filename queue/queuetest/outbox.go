@@ -61,6 +61,16 @@ func outbox() behaviours {
 				k.remove("q", k.one("q"))
 			}
 		},
+		"a time long ago is one": func(k *kit) {
+			k.create("q", queue.Settings{Delay: time.Hour})
+			k.commit(queue.Registry, func(b *queue.Batch) {
+				changes := new(queue.Batch)
+				changes.Send("q", queue.Message{At: time.Unix(0, 0)})
+				b.Forward(0, changes)
+			})
+			synctest.Wait()
+			k.counts("q", 1, 0, 0)
+		},
 		"one who waits for it sees it applied, in order": func(k *kit) {
 			k.create("q", queue.Settings{FIFO: true})
 			group := "g"

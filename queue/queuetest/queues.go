@@ -142,11 +142,13 @@ func queues() behaviours {
 				"itself":        {MaxReceives: 1, DeadLetter: "bad"},
 				"standard dead": {FIFO: true, MaxReceives: 1, DeadLetter: "q"},
 				"FIFO dead":     {MaxReceives: 1, DeadLetter: "fifo"},
+				"bytes dead":    {MaxReceives: 1, DeadLetter: "a\xff"},
+				"bytes tag":     {Tags: map[string]string{"a": "\xff"}},
 			} {
 				_, err := k.CreateQueue(ctx(), "bad", set)
 				require.ErrorIs(k, err, queue.ErrInvalid, what)
 			}
-			for _, name := range []string{"", strings.Repeat("x", queue.MaxName+1)} {
+			for _, name := range []string{"", strings.Repeat("x", queue.MaxName+1), "a\xff"} {
 				_, err := k.CreateQueue(ctx(), name, queue.Settings{})
 				require.ErrorIs(k, err, queue.ErrInvalid)
 			}

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -227,6 +228,8 @@ func standard() behaviours {
 				"dedup id":   {DedupID: strings.Repeat("g", queue.MaxName+1)},
 				"delay":      {Delay: queue.MaxDelay + 1},
 				"at":         {At: k.Now().Add(queue.MaxDelay + time.Hour)},
+				"far at":     {At: time.Unix(1<<62, 0)},
+				"farther at": {At: time.Unix(math.MaxInt64/1000+1, 0)},
 				"shard":      {ID: other},
 			}
 			for what, m := range bad {

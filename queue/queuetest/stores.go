@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -158,6 +159,8 @@ func stores() behaviours {
 				"negative":  {Shards: -1},
 				"tick":      {Tick: time.Second},
 				"memtable":  {MemTable: 1},
+				"memtables": {MemTable: 4 << 30},
+				"cache":     {Cache: math.MaxInt64},
 				"max used":  {MaxUsed: 2},
 				"neg cache": {Cache: -1},
 			} {
