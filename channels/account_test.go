@@ -2,7 +2,6 @@ package channels_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -276,57 +275,5 @@ func TestEscalation(t *testing.T) {
 		synctest.Wait()
 		require.Equal(b, channels.Faulted, b.state(), "nothing has changed")
 		require.Len(b, ch.calls(), 212)
-	})
-}
-
-// batches is a channel that takes several in one call.
-type batches struct {
-	*channel
-	sizes []int
-}
-
-func (c *batches) DeliverBatch(_ context.Context, ds []channels.Delivery) []channels.Result {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.sizes = append(c.sizes, len(ds))
-	out := make([]channels.Result, len(ds))
-	for i, d := range ds {
-		if d.Endpoint == "bad" {
-			out[i].Err = errors.Join(errTemp)
-		}
-	}
-	return out
-}
-
-func TestBatches(t *testing.T) {
-	t.Parallel()
-	inShards(t, 2, func(b *bench) {
-		ch := &batches{channel: answering(nil)}
-		b.put(ch, limits(channels.Limits{Concurrency: 50, PerGroup: 50}))
-		b.send(channels.Bulk, "good", 30)
-		b.send(channels.Bulk, "bad", 2)
-		b.start()
-		require.Len(b, b.settled, 30)
-		total := 0
-		for _, n := range ch.sizes {
-			require.LessOrEqual(b, n, 10)
-			total += n
-		}
-		require.Equal(b, 32, total+len(ch.calls()))
-		require.EqualValues(b, 2, b.stats(channels.Bulk).Delayed)
-	})
-}
-
-func TestBatchConflictsGoOneByOne(t *testing.T) {
-	t.Parallel()
-	inBubble(t, func(b *bench) {
-		ch := &batches{channel: answering(nil)}
-		b.put(ch, limits(channels.Limits{Concurrency: 50, PerGroup: 50}))
-		b.send(channels.Bulk, "good", 5)
-		b.desk.conflict = 1
-		b.start()
-		require.Equal(b, []int{5}, ch.sizes, "one intent was in conflict, all went")
-		require.Len(b, b.settled, 5)
-		require.Equal(b, 5+5, b.desk.intents)
 	})
 }

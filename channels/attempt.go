@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/fanfare-gateway/fanfare/queue"
 )
 
 // sending is the way of entries that go together: admitted, intended, delivered
-// and recorded. They are one, or some of one shard for a BatchDeliverer.
+// and recorded. They are one, or some of one shard for a BatchDeliverer; from the
+// call on, those of each endpoint go their own way.
 type sending struct {
 	*account
 	worker *worker
@@ -63,28 +65,58 @@ func (w *worker) start(entries []Entry, r room) {
 }
 
 func (s *sending) send(entries []Entry) {
-	defer s.free(entries)
 	ctx := s.pool.hard
 	var ready []*attempt
 	for _, e := range entries {
 		if a := s.admit(ctx, e); a != nil {
 			ready = append(ready, a)
+		} else {
+			s.free(&attempt{e: e})
 		}
 	}
-	if ready = s.intend(ctx, ready); len(ready) == 0 {
-		return
+	var calls sync.WaitGroup
+	for c, as := range s.part(s.intend(ctx, ready)) {
+		calls.Go(func() {
+			defer s.free(as...)
+			s.deliver(ctx, c.limit, as)
+			s.pool.record(as)
+		})
 	}
-	s.deliver(ctx, ready)
-	s.pool.record(ready)
+	calls.Wait()
+}
+
+// call is what attempts share that are made in one.
+type call struct {
+	endpoint string
+	limit    time.Duration
+}
+
+// part divides attempts into calls. A slow endpoint or a near deadline ends a call
+// for all in it; so those to another endpoint are in another one, even if of the
+// same group, and so are those that have more time.
+func (s *sending) part(as []*attempt) map[call][]*attempt {
+	now := s.pool.store.Now()
+	calls := make(map[call][]*attempt)
+	for _, a := range as {
+		c := call{endpoint: a.d.Endpoint, limit: s.o.Limits.Timeout}
+		if a.d.Timeout > 0 {
+			c.limit = min(c.limit, a.d.Timeout)
+		}
+		if !a.d.Expires.IsZero() {
+			c.limit = min(c.limit, a.d.Expires.Sub(now))
+		}
+		calls[c] = append(calls[c], a)
+	}
+	return calls
 }
 
 // free gives back the slots.
-func (s *sending) free(entries []Entry) {
+func (s *sending) free(as ...*attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.inFlight -= len(entries)
-	for _, e := range entries {
-		s.groups.end(e.Group)
+	s.inFlight -= len(as)
+	for _, a := range as {
+		s.groups.end(a.e.Group)
 	}
 	if s.trial != nil && !s.tested {
 		s.trial.busy = false // nothing was sent: the next entry is the test
@@ -130,15 +162,17 @@ func (s *sending) giveBack(e Entry, at time.Time) {
 }
 
 // intend notes that the attempts begin, in one batch. If that fails, each goes
-// on for itself. It returns those that may be made.
+// on for itself. It returns those that may be made, and frees the others' slots.
 func (s *sending) intend(ctx context.Context, as []*attempt) []*attempt {
 	if len(as) == 0 || s.note(as) == nil {
 		return as
 	}
 	var ready []*attempt
 	for _, a := range as {
-		if a = s.intendAgain(ctx, a); a != nil {
-			ready = append(ready, a)
+		if again := s.intendAgain(ctx, a); again != nil {
+			ready = append(ready, again)
+		} else {
+			s.free(a)
 		}
 	}
 	return ready
@@ -183,17 +217,8 @@ func (s *sending) intendAgain(ctx context.Context, a *attempt) *attempt {
 	return nil
 }
 
-// deliver makes the attempts and decides what follows.
-func (s *sending) deliver(ctx context.Context, as []*attempt) {
-	limit := s.o.Limits.Timeout
-	for _, a := range as {
-		if a.d.Timeout > 0 {
-			limit = min(limit, a.d.Timeout)
-		}
-		if !a.d.Expires.IsZero() {
-			limit = min(limit, a.d.Expires.Sub(s.pool.store.Now()))
-		}
-	}
+// deliver makes the attempts of one call and decides what follows.
+func (s *sending) deliver(ctx context.Context, limit time.Duration, as []*attempt) {
 	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	started := time.Now()

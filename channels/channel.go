@@ -26,8 +26,8 @@ type Channel interface {
 	Deliver(ctx context.Context, d Delivery) (Receipt, error)
 }
 
-// BatchDeliverer is a Channel whose provider takes several deliveries in one
-// request. The results are in the order of the deliveries.
+// BatchDeliverer is a Channel whose provider takes several deliveries to one
+// endpoint in one request. The results are in the order of the deliveries.
 type BatchDeliverer interface {
 	Channel
 	DeliverBatch(ctx context.Context, ds []Delivery) []Result

@@ -66,15 +66,16 @@ func (a *account) fail(s *sending, err *Error) {
 
 // standing is what an answer says of the account.
 func (s *sending) standing(err *Error) {
-	if err != nil && err.Kind == AccountFault {
+	if s.trial != nil { // a test is one entry: no other call of this sending writes it
 		s.tested = true
+	}
+	if err != nil && err.Kind == AccountFault {
 		s.fail(s, err)
 		return
 	}
 	if s.trial == nil {
 		return
 	}
-	s.tested = true
 	if err == nil {
 		s.recovered(s.trial)
 		return

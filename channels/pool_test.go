@@ -127,6 +127,7 @@ type desk struct {
 
 	mu       sync.Mutex
 	admit    func(e channels.Entry) channels.Verdict
+	render   func(e channels.Entry, d *channels.Delivery)
 	policy   channels.RetryPolicy
 	expires  time.Duration
 	outcomes []outcome
@@ -162,6 +163,9 @@ func (d *desk) Admit(_ context.Context, e channels.Entry) (channels.Delivery, ch
 	out.Timeout = d.timeout
 	if d.expires != 0 {
 		out.Expires = e.SentAt.Add(d.expires)
+	}
+	if d.render != nil {
+		d.render(e, &out)
 	}
 	return out, v
 }

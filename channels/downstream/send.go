@@ -34,9 +34,9 @@ func (c *Channel) Deliver(ctx context.Context, d channels.Delivery) (channels.Re
 	return receipt(out.MessageId), nil
 }
 
-// DeliverBatch sends the messages of each queue by up to ten and 1 MiB a
-// request, one request after the other and in the order of the deliveries. A
-// request's failure is the result of all its deliveries.
+// DeliverBatch sends a queue's messages by up to ten and 1 MiB a request, one
+// request after the other and in the order of the deliveries. A request's failure
+// is the result of all its deliveries.
 func (c *Channel) DeliverBatch(ctx context.Context, ds []channels.Delivery) []channels.Result {
 	results := make([]channels.Result, len(ds))
 	for _, b := range c.batches(ds, results) {
@@ -53,21 +53,19 @@ type batch struct {
 	size    int
 }
 
-// batches groups deliveries by queue. One that can never be sent has its result
-// at once.
+// batches divides deliveries into requests. One that can never be sent has its
+// result at once.
 func (c *Channel) batches(ds []channels.Delivery, results []channels.Result) []*batch {
 	var all []*batch
-	open := map[queueURL]*batch{}
+	var b *batch
 	for i, d := range ds {
 		m, bad := c.message(d)
 		if bad != "" {
 			results[i].Err = c.client.Refusal(bad)
 			continue
 		}
-		b := open[m.queue]
-		if b == nil || len(b.entries) == maxBatch || b.size+m.size > maxSize {
+		if b == nil || b.queue != m.queue || len(b.entries) == maxBatch || b.size+m.size > maxSize {
 			b = &batch{queue: m.queue}
-			open[m.queue] = b
 			all = append(all, b)
 		}
 		m.entry.Id = aws.String(strconv.Itoa(len(b.entries)))
