@@ -57,16 +57,15 @@ func (t *Topics) complete(ctx context.Context) error {
 // that wait. What closes meanwhile is looked at with the next page.
 func (t *Topics) completeOpen(ctx context.Context) error {
 	for shard := range t.store.Shards() {
-		for after := []byte(nil); ; {
+		for after, more := []byte(nil), true; more; {
 			page, err := t.openPage(shard, after)
-			if err != nil {
+			if more = err == nil && len(page) > 0; more {
+				after = openKey(page[len(page)-1])
+			}
+			t.Settled(page...) // those before what cannot be read, too
+			if err := t.passOver(err, "work", "completion", "shard", shard); err != nil {
 				return err
 			}
-			if len(page) == 0 {
-				break
-			}
-			after = openKey(page[len(page)-1])
-			t.Settled(page...)
 			if err := t.completeClosed(ctx); err != nil {
 				return err
 			}
@@ -91,7 +90,8 @@ func (t *Topics) completeClosed(ctx context.Context) error {
 	t.closed = map[queue.ID]struct{}{}
 	t.mu.Unlock()
 	for id := range ids {
-		if err := t.completeOne(ctx, id); err != nil && !errors.Is(err, queue.ErrConflict) {
+		err := t.passOver(t.completeOne(ctx, id), "work", "completion", "publish", PublishName(id))
+		if err != nil && !errors.Is(err, queue.ErrConflict) {
 			return err
 		}
 	}
