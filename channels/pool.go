@@ -28,6 +28,9 @@ type PoolOptions struct {
 	// Changed is told an account that was paused, met a fault or works again. It
 	// may block as long as a write takes, and must not call the pool; may be nil.
 	Changed func(AccountState)
+	// Idempotent is AccountOptions.Idempotent of a provider's accounts, for one
+	// that is not there; nil: of none.
+	Idempotent func(provider string) bool
 }
 
 // Pool is the accounts and their workers. Its methods are safe for concurrent use.
@@ -38,7 +41,8 @@ type Pool struct {
 	metrics *metrics
 	settled func(ids ...queue.ID)
 	changed func(AccountState)
-	stirred chan struct{} // an account may send nothing any more; one signal
+	repeats func(provider string) bool // PoolOptions.Idempotent
+	stirred chan struct{}              // an account may send nothing any more; one signal
 
 	began    time.Time
 	answered atomic.Int64 // when any provider last answered, ns after began; 0 never
@@ -64,12 +68,15 @@ type run struct {
 // NewPool makes a pool without accounts. It panics if the metrics are
 // registered already.
 func NewPool(o PoolOptions) *Pool {
-	p := &Pool{store: o.Store, log: o.Logger, settled: o.Settled, stirred: make(chan struct{}, 1), metrics: newMetrics(o.Metrics), began: time.Now()}
+	p := &Pool{store: o.Store, log: o.Logger, settled: o.Settled, repeats: o.Idempotent, stirred: make(chan struct{}, 1), metrics: newMetrics(o.Metrics), began: time.Now()}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	if p.settled == nil {
 		p.settled = func(...queue.ID) {}
+	}
+	if p.repeats == nil {
+		p.repeats = func(string) bool { return false }
 	}
 	p.changed = func(s AccountState) {
 		p.stir()

@@ -77,11 +77,11 @@ func (t *tender) rest(d time.Duration) bool {
 }
 
 // idle tells whether nothing is leased from an account's queues. Idempotent is
-// its trait; false if it is not known.
+// its trait, that of its provider if there is no such account.
 func (t *tender) idle(name string) (idle, idempotent bool) {
 	a, err := t.account(name)
 	if err != nil {
-		return true, false
+		return true, t.repeats(path.Dir(name))
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

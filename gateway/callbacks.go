@@ -19,11 +19,12 @@ import (
 // callbackSources are the accounts something comes back for, by name.
 func (g *Gateway) callbackSources(cfg config.Config) (map[string]callback.Source, error) {
 	all := map[string]callback.Source{}
+	public := g.adjusted(g.opts.Config).PublicURL // what messages carry, until a restart
 	for _, a := range cfg.Accounts {
 		switch {
-		case a.Provider == sandbox.ProviderTwilio && cfg.PublicURL != "" && a.Twilio.AuthToken != "":
+		case a.Provider == sandbox.ProviderTwilio && public != "" && a.Twilio.AuthToken != "":
 			c, err := sms.NewCallbacks(sms.CallbackOptions{
-				AccountSID: a.Twilio.AccountSID, AuthToken: string(a.Twilio.AuthToken), PublicURL: cfg.PublicURL,
+				AccountSID: a.Twilio.AccountSID, AuthToken: string(a.Twilio.AuthToken), PublicURL: public,
 			})
 			if err != nil {
 				return nil, fmt.Errorf("account %s: %w", accountName(a), err)

@@ -85,9 +85,15 @@ func (p *providers) publishTo(protocol, endpoint string) string {
 // twilio posts a form to a path as Twilio would, signed with token.
 func (p *providers) twilio(token, path string, form url.Values) int {
 	p.t.Helper()
+	return p.twilioAt(p.g.URL(), token, path, form)
+}
+
+// twilioAt is twilio for a gateway whose public address is another.
+func (p *providers) twilioAt(public, token, path string, form url.Values) int {
+	p.t.Helper()
 	form.Set("AccountSid", p.sb.Twilio.AccountSID)
 	mac := hmac.New(sha1.New, []byte(token))
-	io.WriteString(mac, p.g.URL()+path)
+	io.WriteString(mac, public+path)
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		io.WriteString(mac, name+form.Get(name))
 	}
@@ -248,4 +254,30 @@ func TestStopHoldsForEveryOwner(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer secret")
 	_, text := wiretest.Send(t, r)
 	require.Contains(t, text, `"endpoint":"+15005550101"`)
+}
+
+// The address that messages carry needs a restart to change, and Twilio signs
+// the one it was given.
+func TestAReloadedPublicURLWaitsForTheRestart(t *testing.T) {
+	t.Parallel()
+	p := &providers{t: t, sb: startSandbox(t)}
+	cfg := withAccounts(t.TempDir(), of(p.sb, "twilio"))
+	reply := func(public string) int {
+		return p.twilioAt(public, p.sb.Twilio.AuthToken, twilioPath, url.Values{"MessageSid": {"SM1"}, "From": {"+15005550101"}, "Body": {"STOP"}})
+	}
+	const was, next = "https://was.example.com", "https://next.example.com"
+	cfg.PublicURL = was
+	var stop func()
+	p.g, stop = serveOptions(t, gateway.Options{Config: cfg})
+	require.Equal(t, http.StatusForbidden, reply(next))
+	for _, public := range []string{next, ""} {
+		cfg.PublicURL = public
+		require.NoError(t, p.g.Reload(t.Context(), loading(cfg)))
+		require.Equal(t, http.StatusNoContent, reply(was), "after a reload with %q", public)
+		require.Equal(t, http.StatusForbidden, reply(next))
+	}
+	stop()
+	cfg.PublicURL = next
+	p.g, _ = serveOptions(t, gateway.Options{Config: cfg})
+	require.Equal(t, http.StatusNoContent, reply(next))
 }

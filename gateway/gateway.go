@@ -141,8 +141,9 @@ func (g *Gateway) open(ctx context.Context, cfg config.Config) (err error) {
 	}
 	g.pool = channels.NewPool(channels.PoolOptions{
 		Store: g.store, Logger: g.log, Metrics: g.registry,
-		Settled: func(ids ...queue.ID) { g.topics.Settled(ids...) },
-		Changed: func(s channels.AccountState) { g.topics.AccountChanged(s) },
+		Settled:    func(ids ...queue.ID) { g.topics.Settled(ids...) },
+		Changed:    func(s channels.AccountState) { g.topics.AccountChanged(s) },
+		Idempotent: idempotent,
 	})
 	if g.links, err = callback.NewLinks(ctx, g.store, cfg.PublicURL); err != nil {
 		return err

@@ -280,7 +280,7 @@ func (s *Store) walkKeys(from pebble.Reader, sh *shard, in bounds, fn func(k, v 
 			return err
 		}
 	}
-	return it.Error()
+	return typed(it.Error())
 }
 
 // Revision is the shard's latest revision.

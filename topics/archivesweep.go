@@ -35,7 +35,7 @@ func (t *Topics) sweepOnce(ctx context.Context) error {
 	s := &sweep{Topics: t, now: t.store.Now()}
 	err := s.readOwed()
 	for shard := 0; shard < t.store.Shards() && err == nil; shard++ {
-		err = s.shard(ctx, shard)
+		err = s.passOver(s.shard(ctx, shard), "work", "archives", "shard", shard)
 	}
 	return err
 }

@@ -29,7 +29,7 @@ func (t *Topics) noteClosed(id queue.ID) {
 // complete stamps publishes whose deliveries are all final. What a crash left
 // unstamped is found in the index of open publishes at the start.
 func (t *Topics) complete(ctx context.Context) error {
-	if err := t.eachOpen(func(id queue.ID) { t.noteClosed(id) }); err != nil {
+	if err := t.completeOpen(ctx); err != nil {
 		return err
 	}
 	pause := time.NewTimer(0)
@@ -40,14 +40,8 @@ func (t *Topics) complete(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		t.mu.Lock()
-		ids := t.closed
-		t.closed = map[queue.ID]struct{}{}
-		t.mu.Unlock()
-		for id := range ids {
-			if err := t.completeOne(ctx, id); err != nil && !errors.Is(err, queue.ErrConflict) {
-				return err
-			}
+		if err := t.completeClosed(ctx); err != nil {
+			return err
 		}
 		// Many outcomes of one publish fall together: look at it once.
 		pause.Reset(20 * time.Millisecond)
@@ -59,17 +53,49 @@ func (t *Topics) complete(ctx context.Context) error {
 	}
 }
 
-func (t *Topics) eachOpen(fn func(id queue.ID)) error {
+// completeOpen looks at all open publishes, page by page: there may be millions
+// that wait. What closes meanwhile is looked at with the next page.
+func (t *Topics) completeOpen(ctx context.Context) error {
 	for shard := range t.store.Shards() {
-		err := t.store.Scan(shard, []byte{'o'}, nil, func(r queue.Record) bool {
-			fn(idOf(r.Key))
-			return true
-		})
-		if err != nil {
-			return err
+		for after, more := []byte(nil), true; more; {
+			page, err := t.openPage(shard, after)
+			if more = err == nil && len(page) > 0; more {
+				after = openKey(page[len(page)-1])
+			}
+			t.Settled(page...) // those before what cannot be read, too
+			if err := t.passOver(err, "work", "completion", "shard", shard); err != nil {
+				return err
+			}
+			if err := t.completeClosed(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// openPage is the open publishes of a shard behind a key, some at a time.
+func (t *Topics) openPage(shard int, after []byte) (page []queue.ID, err error) {
+	err = t.store.Scan(shard, []byte{'o'}, after, func(r queue.Record) bool {
+		page = append(page, idOf(r.Key))
+		return len(page) < 1000
+	})
+	return page, err
+}
+
+// completeClosed looks at the publishes that were noted. It fails if ctx has ended.
+func (t *Topics) completeClosed(ctx context.Context) error {
+	t.mu.Lock()
+	ids := t.closed
+	t.closed = map[queue.ID]struct{}{}
+	t.mu.Unlock()
+	for id := range ids {
+		err := t.passOver(t.completeOne(ctx, id), "work", "completion", "publish", PublishName(id))
+		if err != nil && !errors.Is(err, queue.ErrConflict) {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 func (t *Topics) completeOne(ctx context.Context, id queue.ID) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/channels"
@@ -47,5 +48,23 @@ func TestNoBroadcastCompletesBeforeItsAudience(t *testing.T) {
 	}
 	for _, id := range ids {
 		require.Equal(t, topics.Ledger{topics.Delivered: 25}, b.settle(id))
+	}
+}
+
+// TestALostWakeIsMadeGoodAtTheStart: what a process that was killed did not stamp
+// any more, however much it is, the next one does.
+func TestALostWakeIsMadeGoodAtTheStart(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	b := open(t, fs)
+	b.topic("news")
+	ids := make([]queue.ID, 2500) // more than a page in each shard
+	for i := range ids {
+		ids[i] = b.publish(topics.Request{Topic: "news", Message: "x"})
+	}
+	require.NoError(t, b.store.Close()) // nothing completed them
+	b = open(t, fs).run()
+	for _, id := range ids {
+		require.Empty(t, b.settle(id))
 	}
 }

@@ -13,9 +13,10 @@ import (
 // Run works in the background until ctx ends: it indexes subscriptions, expands
 // broadcasts, fires scheduled publishes, settles uncertain deliveries, redrives,
 // replays, completes publishes, publishes events, sweeps archives, removes deleted templates and audits. It
-// returns the first error that is not ctx's.
+// returns the first error that is not ctx's. What cannot be read of the store is
+// told and ends nothing.
 func (t *Topics) Run(ctx context.Context) error {
-	if err := t.releaseStranded(ctx); err != nil {
+	if err := t.passOver(t.releaseStranded(ctx), "work", "release"); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -30,11 +31,15 @@ func (t *Topics) Run(ctx context.Context) error {
 		g.Go(func() error { return t.work(ctx, name, work) })
 	}
 	g.Go(func() error { return t.makeIndexes(ctx) })
-	g.Go(func() error { return t.complete(ctx) })
-	g.Go(func() error { return t.audit(ctx) })
-	g.Go(func() error { return t.sweepArchives(ctx) })
-	g.Go(func() error { return t.sweepTemplates(ctx) })
-	g.Go(func() error { return t.publishNotes(ctx) })
+	for name, work := range map[string]func(context.Context) error{
+		"completion": t.complete,
+		"audit":      t.audit,
+		"archives":   t.sweepArchives,
+		"templates":  t.sweepTemplates,
+		"notes":      t.publishNotes,
+	} {
+		g.Go(func() error { return t.keepOn(ctx, name, work) })
+	}
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil

@@ -87,6 +87,7 @@ func openAhead(t *testing.T, fs vfs.FS, ahead int) *bench {
 	b := &bench{t: t, store: store, log: &journal{}, sms: &provider{calls: map[string]int{}}, hook: &provider{calls: map[string]int{}}}
 	b.pool = channels.NewPool(channels.PoolOptions{
 		Store: store, Settled: func(ids ...queue.ID) { b.Settled(ids...) }, Changed: func(s channels.AccountState) { b.AccountChanged(s) },
+		Idempotent: func(provider string) bool { return provider == "webhook" },
 	})
 	b.Topics, err = topics.New(t.Context(), topics.Options{Store: store, Accounts: b.pool, Matches: 8, Candidates: 20, Chunk: 100, Ahead: ahead, Retention: time.Hour,
 		DeliveryPolicies: map[string]func(*topics.Topic, *topics.Subscription) topics.DeliveryPolicy{"paced": pacedPolicy, "logged": loggedPolicy},

@@ -77,15 +77,11 @@ func (t *Topics) searchArchive(o Owner, topic string, id queue.ID) ([]byte, erro
 func (t *Topics) cancelRepeats(ctx context.Context, o Owner, topic string, id queue.ID) (n int, err error) {
 	var after []byte
 	for {
-		var page []queue.ID
-		err := t.store.Scan(id.Shard(), []byte{'o'}, after, func(r queue.Record) bool {
-			after = bytes.Clone(r.Key)
-			page = append(page, idOf(r.Key))
-			return len(page) < archivePage
-		})
+		page, err := t.openPage(id.Shard(), after)
 		if err != nil || len(page) == 0 {
 			return n, err
 		}
+		after = openKey(page[len(page)-1])
 		for _, open := range page {
 			p, _, err := t.publish(o, open)
 			if errors.Is(err, ErrNotFound) || (err == nil && (p.Original == nil || p.Original.ID != id || p.Topic != topic || p.Control == Stopped)) {
