@@ -17,14 +17,11 @@ var ErrBlockedAddress = errors.New("address refused by the guard")
 // it sees the resolved address of every single dial; a name that is checked as
 // public and resolves to something else a moment later gets no connection.
 //
-// The zero Guard refuses every range listed in guardranges.go and allows all ports.
+// The zero Guard refuses every range listed in guardranges.go.
 type Guard struct {
 	// Allow opts in addresses that are refused otherwise, such as the
 	// operator's own network. IPv4 is written as such, not mapped into IPv6.
 	Allow []netip.Prefix
-	// Ports, if there are any, are the only ones that may be dialled, for
-	// addresses opted in as well.
-	Ports []uint16
 }
 
 // Control refuses a dial with an error that is ErrBlockedAddress. It has the
@@ -37,16 +34,13 @@ func (g Guard) Control(network, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return &blockedError{"not an IP address"}
 	}
-	return g.Check(addr)
+	return g.Check(addr.Addr())
 }
 
 // Check refuses an address with an error that is ErrBlockedAddress and says
 // which range it is of, without repeating it.
-func (g Guard) Check(addr netip.AddrPort) error {
-	if !g.AllowsPort(addr.Port()) {
-		return &blockedError{"port not allowed"}
-	}
-	ip := addr.Addr().WithZone("").Unmap()
+func (g Guard) Check(addr netip.Addr) error {
+	ip := addr.WithZone("").Unmap()
 	if g.allows(ip) {
 		return nil
 	}
@@ -60,11 +54,6 @@ func (g Guard) Check(addr netip.AddrPort) error {
 		return &blockedError{name}
 	}
 	return nil
-}
-
-// AllowsPort tells whether a port may be dialled.
-func (g Guard) AllowsPort(port uint16) bool {
-	return len(g.Ports) == 0 || slices.Contains(g.Ports, port)
 }
 
 func (g Guard) allows(ip netip.Addr) bool {

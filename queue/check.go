@@ -80,7 +80,7 @@ func (set *Settings) equal(other Settings) bool {
 	return maps.Equal(set.Tags, other.Tags) &&
 		a.FIFO == b.FIFO && a.Visibility == b.Visibility && a.Delay == b.Delay && a.Retention == b.Retention &&
 		a.MaxReceives == b.MaxReceives && a.DeadLetter == b.DeadLetter && a.ContentDedup == b.ContentDedup &&
-		a.DedupPerGroup == b.DedupPerGroup && a.DurableLeases == b.DurableLeases
+		a.DedupPerGroup == b.DedupPerGroup
 }
 
 // checkBatch checks all that can be checked outside the writer.

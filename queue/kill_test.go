@@ -16,10 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // kills is how many processes TestKill kills.
-var kills = flag.Int("kills", 6, "processes to kill")
+var kills = flag.Int("kills", 2+4/queuetest.Slowdown, "processes to kill")
 
 // killedFolder makes the test binary a process that is to be killed: it works
 // on the store in this folder.

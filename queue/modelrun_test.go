@@ -15,13 +15,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // TestModel runs random operations, restarts and crashes among them, against
 // the store and the model; both must agree after every one. Time is the bubble's.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	for _, shards := range []int{1, 8} {
+	for _, shards := range queuetest.Shards() {
 		t.Run(fmt.Sprintf("%d_shards", shards), func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/fanfare-gateway/fanfare/queue"
+	"github.com/fanfare-gateway/fanfare/queue/queuetest"
 )
 
 // The mutants are stores that are wrong on purpose, made by a log that does not
@@ -163,15 +165,16 @@ var modelMutants = map[string]func() func(key, value []byte) ([]byte, bool){
 // since they are to fail.
 func TestModelMutants(t *testing.T) {
 	t.Parallel()
+	run := fmt.Sprintf("TestModel/%d_shards", queuetest.Shards()[0])
 	for name := range modelMutants {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			child := exec.Command(os.Args[0], "-test.run=TestModel/1_shards", //nolint:gosec // this very binary
+			child := exec.Command(os.Args[0], "-test.run="+run, //nolint:gosec // this very binary
 				"-rapid.checks=10000", "-rapid.nofailfile", "-rapid.shrinktime=1ms") // it ends with the first that fails
 			child.Env = append(os.Environ(), modelMutant+"="+name)
 			out, err := child.CombinedOutput()
 			require.Error(t, err)
-			require.Contains(t, string(out), "--- FAIL: TestModel/1_shards")
+			require.Contains(t, string(out), "--- FAIL: "+run)
 			require.Contains(t, string(out), "modelrun_test.go")
 		})
 	}

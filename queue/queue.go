@@ -133,8 +133,6 @@ type Settings struct {
 	// are spread over the shards, without it the queue lies in one. A queue that
 	// was made with it and loses it knows ids again per shard only.
 	DedupPerGroup bool `json:"dedup_per_group,omitempty"`
-	// DurableLeases syncs a lease before Receive answers. FIFO queues do so always.
-	DurableLeases bool `json:"durable_leases,omitempty"`
 	// Tags is opaque text of the face that made the queue (its own attributes).
 	Tags map[string]string `json:"tags,omitempty"`
 }

@@ -46,7 +46,7 @@ func (r *receiveWork) do(w *writer) (answer, error) {
 		return 0, fmt.Errorf("queue %q: %w", def.Name, ErrNotFound)
 	}
 	ln := w.line(r.number)
-	when := durableIf(def.Settings.FIFO || def.Settings.DurableLeases)
+	when := durableIf(def.Settings.FIFO)
 	if r.o.AttemptID != "" {
 		found, err := r.repeat(w, ln)
 		if err != nil || found {

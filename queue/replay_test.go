@@ -84,7 +84,7 @@ func work(t *testing.T, s *queue.Store, purged string) {
 	for c := range crashCallers {
 		wg.Go(func() { w.load(t, s, "q", c, stop) })
 	}
-	const n = 100 + 100/queuetest.Slowdown
+	const n = 60 + 140/queuetest.Slowdown
 	for i := range n {
 		_, err := s.Send(ctx, "short", queue.Message{Body: []byte("b"), Delay: time.Duration(i%7) * time.Millisecond})
 		require.NoError(t, err)

@@ -95,13 +95,17 @@ func TestCorruptTimers(t *testing.T) {
 				if len(got) == 0 {
 					break
 				}
-				for _, r := range got {
+				hs := make([]queue.Handle, len(got))
+				for i, r := range got {
+					hs[i] = r.Handle
 					at, ok := due[string(r.Body)]
 					require.True(t, ok, "twice")
 					require.False(t, s.Now().Before(at), "early by %v", at.Sub(s.Now()))
 					require.WithinDuration(t, at, s.Now(), 3*time.Second)
 					delete(due, string(r.Body))
-					require.NoError(t, s.Delete(ctx, "q", r.Handle)[0])
+				}
+				for _, err := range s.Delete(ctx, "q", hs...) {
+					require.NoError(t, err)
 				}
 			}
 			pass(time.Second)

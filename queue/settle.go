@@ -66,40 +66,83 @@ func (w *writer) neverLeased(h Handle) (state, bool, error) {
 // standard queue and not leased now, and otherwise succeeds without effect.
 // Durable on return.
 func (s *Store) Delete(ctx context.Context, queue string, handles ...Handle) []error {
-	errs := make([]error, len(handles))
-	parts := make(map[int][]int)
-	q, err := s.lookup(queue)
-	for i, h := range handles {
-		if errs[i] = err; err == nil {
-			errs[i] = s.checkHandle(q, h)
-		}
-		if errs[i] == nil {
-			parts[h.shard] = append(parts[h.shard], i)
-		}
-	}
-	for shard, index := range parts {
-		d := &deleteWork{handles: make([]Handle, 0, len(index))}
-		for _, i := range index {
-			d.handles = append(d.handles, handles[i])
-		}
-		err := s.shards[shard].run(ctx, d)
-		for n, i := range index {
-			if errs[i] = err; err == nil {
-				errs[i] = d.errs[n]
-			}
-		}
+	parts, errs := byShard(s, queue, handles, func(h *Handle) Handle { return *h })
+	for shard, p := range parts {
+		d := &deleteWork{handles: p.items}
+		p.answer(errs, s.shards[shard].run(ctx, d), &d.errs)
 	}
 	return errs
 }
 
-// visibilityWork moves the end of a lease.
+// settlement is what of a batch belongs to one shard.
+type settlement[T any] struct {
+	items []T
+	index []int // where each stands in the batch
+}
+
+// byShard parts a batch by the shards of its handles; errs has one entry for
+// each item, nil for those that are in one.
+func byShard[T any](s *Store, queue string, items []T, handle func(*T) Handle) (parts map[int]*settlement[T], errs []error) {
+	errs = make([]error, len(items))
+	parts = make(map[int]*settlement[T])
+	q, err := s.lookup(queue)
+	for i := range items {
+		h := handle(&items[i])
+		if errs[i] = err; err == nil {
+			errs[i] = s.checkHandle(q, h)
+		}
+		if errs[i] != nil {
+			continue
+		}
+		p := parts[h.shard]
+		if p == nil {
+			p = &settlement[T]{}
+			parts[h.shard] = p
+		}
+		p.items, p.index = append(p.items, items[i]), append(p.index, i)
+	}
+	return parts, errs
+}
+
+// answer enters into errs what became of it: one error of all, or else own,
+// which belongs to the writer until it has answered.
+func (p *settlement[T]) answer(errs []error, all error, own *[]error) {
+	for n, i := range p.index {
+		if errs[i] = all; all == nil {
+			errs[i] = (*own)[n]
+		}
+	}
+}
+
+// Visibility is how long from now a leased message stays hidden.
+type Visibility struct {
+	Handle Handle
+	For    time.Duration // 0 … MaxVisibility counted from the receive; 0 ends the lease
+}
+
+// visibilityWork moves the ends of leases.
 type visibilityWork struct {
-	handle Handle
-	d      time.Duration
+	changes []Visibility
+	errs    []error
 }
 
 func (v *visibilityWork) do(w *writer) (answer, error) {
-	h := v.handle
+	v.errs = make([]error, len(v.changes))
+	when := whenSettled
+	for i, c := range v.changes {
+		one, err := w.changeVisibility(c.Handle, c.For)
+		v.errs[i] = err
+		if one == whenDurable {
+			when = whenDurable
+		}
+	}
+	return when, nil
+}
+
+func (w *writer) changeVisibility(h Handle, d time.Duration) (answer, error) {
+	if d < 0 || d > MaxVisibility {
+		return 0, fmt.Errorf("%w: visibility must be 0 to %v, not %v", ErrInvalid, MaxVisibility, d)
+	}
 	q, def := w.store.byNumber(h.queue)
 	s, ok, err := w.stateOf(h.queue, h.seq)
 	if err == nil && !ok && q != nil && !def.Settings.FIFO {
@@ -112,19 +155,19 @@ func (v *visibilityWork) do(w *writer) (answer, error) {
 	if q == nil || !held && (!ok || s.phase == phaseWaiting || def.Settings.FIFO) {
 		return 0, fmt.Errorf("message %d: %w", h.seq, ErrNotInFlight)
 	}
-	when := durableIf(def.Settings.FIFO || def.Settings.DurableLeases)
+	when := durableIf(def.Settings.FIFO)
 	ln := w.line(h.queue)
 	if s.phase == phaseReady {
-		if v.d > 0 {
-			w.hide(ln, h, s, w.now+durationMillis(v.d))
+		if d > 0 {
+			w.hide(ln, h, s, w.now+durationMillis(d))
 		}
 		return when, nil
 	}
-	due := w.now + durationMillis(v.d)
+	due := w.now + durationMillis(d)
 	if due > s.leased+durationMillis(MaxVisibility) {
 		return 0, fmt.Errorf("%w: the lease would last longer than %v", ErrInvalid, MaxVisibility)
 	}
-	if v.d == 0 {
+	if d == 0 {
 		w.endLease(ln, h.seq, s)
 		return when, nil
 	}
@@ -147,23 +190,24 @@ func (w *writer) hide(ln *line, h Handle, s state, due int64) {
 	w.putState(ln.number, h.seq, &s)
 }
 
-// ChangeVisibility makes a leased message's lease end d from now; 0 ends it at
-// once. d is 0 … MaxVisibility counted from the receive. In a standard queue it
-// takes, as in SQS, any handle of a message: after the lease ended the message is
-// hidden again, and a lease of somebody else ends then too. In a FIFO queue, and
-// for a message that is gone or waits, it is ErrNotInFlight.
+// ChangeVisibilities makes the leases of messages end at their time from now;
+// one error per change. In a standard queue it takes, as in SQS, any handle of a
+// message: after the lease ended the message is hidden again, and a lease of
+// somebody else ends then too. In a FIFO queue, and for a message that is gone or
+// waits, it is ErrNotInFlight. Durable on return in a FIFO queue; in a standard
+// queue a crash may bring the message back early, as it may any lease.
+func (s *Store) ChangeVisibilities(ctx context.Context, queue string, changes ...Visibility) []error {
+	parts, errs := byShard(s, queue, changes, func(c *Visibility) Handle { return c.Handle })
+	for shard, p := range parts {
+		v := &visibilityWork{changes: p.items}
+		p.answer(errs, s.shards[shard].run(ctx, v), &v.errs)
+	}
+	return errs
+}
+
+// ChangeVisibility is ChangeVisibilities of one message.
 func (s *Store) ChangeVisibility(ctx context.Context, queue string, h Handle, d time.Duration) error {
-	q, err := s.lookup(queue)
-	if err != nil {
-		return err
-	}
-	if err := s.checkHandle(q, h); err != nil {
-		return err
-	}
-	if d < 0 || d > MaxVisibility {
-		return fmt.Errorf("%w: visibility must be 0 to %v, not %v", ErrInvalid, MaxVisibility, d)
-	}
-	return s.shards[h.shard].run(ctx, &visibilityWork{handle: h, d: d})
+	return s.ChangeVisibilities(ctx, queue, Visibility{h, d})[0]
 }
 
 // orphansWork takes over leases of earlier epochs.

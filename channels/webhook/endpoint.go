@@ -25,16 +25,12 @@ func (c *Channel) CheckEndpoint(endpoint string) (channels.Endpoint, error) {
 	if err != nil {
 		return channels.Endpoint{}, err
 	}
-	port := portOf(u)
 	for _, ip := range shownAddresses(u.Hostname()) {
-		if err := c.opts.Guard.Check(netip.AddrPortFrom(ip, port)); err != nil {
+		if err := c.opts.Guard.Check(ip); err != nil {
 			return channels.Endpoint{}, fmt.Errorf("webhook URL: %w", err)
 		}
 	}
-	if !c.opts.Guard.AllowsPort(port) {
-		return channels.Endpoint{}, fmt.Errorf("webhook URL: %w: port not allowed", channels.ErrBlockedAddress)
-	}
-	group := net.JoinHostPort(u.Hostname(), strconv.Itoa(int(port)))
+	group := net.JoinHostPort(u.Hostname(), strconv.Itoa(int(portOf(u))))
 	return channels.Endpoint{Address: u.String(), Group: group}, nil
 }
 

@@ -137,30 +137,43 @@ func (s *service) changeVisibility(ctx context.Context, r *awswire.Request, in *
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.hide(ctx, &q, in.Handle, in.Visibility)
+	return nil, s.hide(ctx, &q, visibilityEntry{Handle: in.Handle, Visibility: in.Visibility})[0]
 }
 
-// hide changes how long a received message stays hidden.
-func (s *service) hide(ctx context.Context, q *queue.Queue, text string, n *int) error {
-	if n == nil {
-		return missing("VisibilityTimeout")
+// hide changes how long received messages stay hidden, one error per entry.
+func (s *service) hide(ctx context.Context, q *queue.Queue, entries ...visibilityEntry) []error {
+	errs := make([]error, len(entries))
+	changes := make([]queue.Visibility, 0, len(entries))
+	index := make([]int, 0, len(entries))
+	for i, e := range entries {
+		c, err := s.visibility(q, e)
+		if errs[i] = err; err == nil {
+			changes, index = append(changes, c), append(index, i)
+		}
 	}
-	d := time.Duration(*n) * time.Second
+	for j, err := range s.Store.ChangeVisibilities(ctx, q.Name, changes...) {
+		e := entries[index[j]]
+		switch {
+		case errors.Is(err, queue.ErrNotInFlight):
+			err = invalidValue("ReceiptHandle", e.Handle, "Message does not exist or is not available for visibility timeout change.")
+		case errors.Is(err, queue.ErrInvalid):
+			err = invalidValue("VisibilityTimeout", *e.Visibility, "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].")
+		}
+		errs[index[j]] = err
+	}
+	return errs
+}
+
+func (s *service) visibility(q *queue.Queue, e visibilityEntry) (queue.Visibility, error) {
+	if e.Visibility == nil {
+		return queue.Visibility{}, missing("VisibilityTimeout")
+	}
+	d := time.Duration(*e.Visibility) * time.Second
 	if d < 0 || d > queue.MaxVisibility {
-		return invalidValue("VisibilityTimeout", *n, "VisibilityTimeout must be an integer between 0 and 43200.")
+		return queue.Visibility{}, invalidValue("VisibilityTimeout", *e.Visibility, "VisibilityTimeout must be an integer between 0 and 43200.")
 	}
-	h, err := s.handle(q, text)
-	if err != nil {
-		return err
-	}
-	err = s.Store.ChangeVisibility(ctx, q.Name, h, d)
-	switch {
-	case errors.Is(err, queue.ErrNotInFlight):
-		return invalidValue("ReceiptHandle", text, "Message does not exist or is not available for visibility timeout change.")
-	case errors.Is(err, queue.ErrInvalid):
-		return invalidValue("VisibilityTimeout", *n, "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].")
-	}
-	return err
+	h, err := s.handle(q, e.Handle)
+	return queue.Visibility{Handle: h, For: d}, err
 }
 
 type visibilityBatchInput struct {
@@ -187,12 +200,8 @@ func (s *service) changeVisibilityBatch(ctx context.Context, r *awswire.Request,
 	if err := checkBatch("ChangeMessageVisibilityBatchRequestEntry", in.Entries, func(e *visibilityEntry) string { return e.ID }); err != nil {
 		return nil, err
 	}
-	errs := make([]error, len(in.Entries))
-	for i := range in.Entries {
-		errs[i] = s.hide(ctx, &q, in.Entries[i].Handle, in.Entries[i].Visibility)
-	}
 	out := &visibilityBatchOutput{}
-	out.Successful, out.Failed, err = sorted(r, errs, func(i int) string { return in.Entries[i].ID })
+	out.Successful, out.Failed, err = sorted(r, s.hide(ctx, &q, in.Entries...), func(i int) string { return in.Entries[i].ID })
 	if err != nil {
 		return nil, err
 	}

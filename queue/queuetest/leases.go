@@ -132,6 +132,41 @@ func leases() behaviours {
 			require.ErrorIs(k, k.ChangeVisibility(ctx(), "unknown", r.Handle, time.Second), queue.ErrNotFound)
 			require.ErrorIs(k, k.ChangeVisibility(ctx(), "q", queue.Handle{}, time.Second), queue.ErrInvalidHandle)
 		},
+		"visibility is changed in a batch, each change for itself": func(k *kit) {
+			k.create("q", queue.Settings{})
+			k.create("other", queue.Settings{})
+			for i := range 8 {
+				k.send("q", fmt.Sprint(i))
+			}
+			k.send("other", "m")
+			got := k.receive("q", queue.ReceiveOptions{Max: 8})
+			require.Len(k, got, 8)
+			k.remove("q", got[7])
+			errs := k.ChangeVisibilities(ctx(), "q",
+				queue.Visibility{Handle: got[0].Handle, For: time.Hour},
+				queue.Visibility{Handle: k.one("other").Handle, For: time.Hour},
+				queue.Visibility{Handle: got[1].Handle, For: time.Hour},
+				queue.Visibility{Handle: got[2].Handle, For: -1},
+				queue.Visibility{Handle: got[7].Handle, For: time.Hour},
+				queue.Visibility{Handle: got[3].Handle, For: 0},
+				queue.Visibility{Handle: got[4].Handle, For: queue.MaxVisibility + 1},
+			)
+			require.Len(k, errs, 7)
+			for i, want := range []error{nil, queue.ErrInvalidHandle, nil, queue.ErrInvalid, queue.ErrNotInFlight, nil, queue.ErrInvalid} {
+				require.ErrorIs(k, errs[i], want, "change %d", i)
+			}
+			k.counts("q", 1, 6, 0) // got[3] is back
+			k.pass(30 * time.Second)
+			k.counts("q", 5, 2, 0) // the refused ones ended when they had to
+			k.pass(time.Hour - 30*time.Second)
+			k.counts("q", 7, 0, 0)
+			errs = k.ChangeVisibilities(ctx(), "unknown", queue.Visibility{Handle: got[0].Handle}, queue.Visibility{})
+			require.Len(k, errs, 2)
+			for _, err := range errs {
+				require.ErrorIs(k, err, queue.ErrNotFound)
+			}
+			require.Empty(k, k.ChangeVisibilities(ctx(), "q"))
+		},
 		"a receive of no visibility only counts": func(k *kit) {
 			k.create("q", queue.Settings{})
 			k.send("q", "m")
