@@ -16,6 +16,7 @@
 package awswire
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -96,7 +97,8 @@ type Request struct {
 	Trace string
 
 	target string // JSON: what names the service
-	body   []byte
+	body   []byte // in buffer
+	buffer *bytes.Buffer
 	form   form // Query
 }
 
@@ -135,6 +137,7 @@ func New(o Options) *Handler {
 // ServeHTTP answers one call.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	r := newRequest(hr)
+	defer r.free()
 	s, out, err := h.serve(w, hr, r)
 	status := http.StatusOK
 	if err == nil {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -58,10 +59,11 @@ func newRequest(hr *http.Request) *Request {
 
 // read takes the request apart.
 func (r *Request) read(w http.ResponseWriter, hr *http.Request, o *Options) error {
-	var err error
-	if r.body, err = readBody(w, hr, o.MaxBody, o.BodyTimeout); err != nil {
+	r.buffer = bodies.Get().(*bytes.Buffer)
+	if err := readBody(r.buffer, w, hr, o.MaxBody, o.BodyTimeout); err != nil {
 		return err
 	}
+	r.body = r.buffer.Bytes()
 	if r.Protocol == JSON {
 		return r.checkJSON(hr)
 	}
@@ -102,17 +104,35 @@ func (r *Request) checkJSON(hr *http.Request) error {
 	return nil
 }
 
-// readBody reads a body that comes in whole within a time.
-func readBody(w http.ResponseWriter, r *http.Request, most int64, within time.Duration) ([]byte, error) {
-	tooLarge := &Error{
+// bodies are for bodies to come: nothing that is decoded from one shares its bytes.
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// largestKept is the most bytes of a buffer that is used again.
+const largestKept = 64 << 10
+
+// free gives the request's body back.
+func (r *Request) free() {
+	if r.buffer == nil || r.buffer.Cap() > largestKept {
+		return
+	}
+	r.buffer.Reset()
+	bodies.Put(r.buffer)
+	r.buffer, r.body = nil, nil
+}
+
+func tooLarge(most int64) *Error {
+	return &Error{
 		Code: "RequestEntityTooLarge", JSONCode: coral + "RequestEntityTooLargeException", Status: http.StatusRequestEntityTooLarge,
 		Message: fmt.Sprintf("The request body must be at most %d bytes.", most),
 	}
+}
+
+// readBody reads a body that comes in whole within a time.
+func readBody(body *bytes.Buffer, w http.ResponseWriter, r *http.Request, most int64, within time.Duration) error {
 	if r.ContentLength > most {
 		w.Header().Set("Connection", "close") // the rest is not read
-		return nil, tooLarge
+		return tooLarge(most)
 	}
-	var body bytes.Buffer
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom wants that much room left at the end
 	}
@@ -125,19 +145,19 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64, within time.Du
 	switch {
 	case err == nil:
 		_ = conn.SetReadDeadline(time.Time{}) // or it would end a call that waits for a message
-		return body.Bytes(), nil
+		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
-		return nil, &Error{
+		return &Error{
 			Code: "RequestTimeout", JSONCode: coral + "RequestTimeoutException", Status: http.StatusRequestTimeout,
 			Message: fmt.Sprintf("The request body must be sent within %v.", within),
 		}
 	case errors.As(err, &bounded):
-		return nil, tooLarge
+		return tooLarge(most)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, malformed("the body ends early")
+		return malformed("the body ends early")
 	default:
-		return nil, malformed("the body cannot be read")
+		return malformed("the body cannot be read")
 	}
 }
 

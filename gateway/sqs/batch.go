@@ -103,7 +103,7 @@ func (s *service) sendMessageBatch(ctx context.Context, r *awswire.Request, in *
 		return nil, err
 	}
 	for i, e := range good {
-		done := e.answer(&q.Settings, sent[i])
+		done := e.answer(&q.Settings, &msgs[i], sent[i])
 		done.ID = e.ID
 		out.Successful = append(out.Successful, done)
 	}

@@ -55,8 +55,8 @@ func unpack(text []byte) (c content, err error) {
 }
 
 // bodyMD5 is what MD5OfMessageBody is.
-func bodyMD5(body string) string {
-	sum := md5.Sum([]byte(body)) //nolint:gosec // as above
+func bodyMD5(body []byte) string {
+	sum := md5.Sum(body) //nolint:gosec // as above
 	return hex.EncodeToString(sum[:])
 }
 
@@ -106,6 +106,9 @@ var (
 func checkAttributes(attrs map[string]value) (size int, err error) {
 	if len(attrs) > maxAttributes {
 		return 0, invalid("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(attrs), maxAttributes)
+	}
+	if len(attrs) == 0 {
+		return 0, nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
 		v := attrs[name]
@@ -199,6 +202,9 @@ func allowed(text string) bool {
 // systemAttributes is the trace header of a message's system attributes: only
 // AWSTraceHeader can be sent.
 func systemAttributes(attrs map[string]value) (trace *value, err error) {
+	if len(attrs) == 0 {
+		return nil, nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(attrs)) {
 		v := attrs[name]
 		if name != "AWSTraceHeader" {

@@ -138,8 +138,7 @@ func (s *service) receiveOptions(set *queue.Settings, in *receiveInput) (queue.R
 
 // shown is a message with the attributes asked for.
 func (s *service) shown(set *queue.Settings, m *queue.Received, system, user []string) (message, error) {
-	body := string(m.Body)
-	out := message{ID: m.ID.String(), Handle: s.Store.HandleText(m.Handle), BodyMD5: bodyMD5(body), Body: body}
+	out := message{ID: m.ID.String(), Handle: s.Store.HandleText(m.Handle), BodyMD5: bodyMD5(m.Body), Body: string(m.Body)}
 	if len(system) == 0 && len(user) == 0 {
 		return out, nil
 	}

@@ -59,7 +59,7 @@ func (s *service) sendMessage(ctx context.Context, r *awswire.Request, in *sendI
 	if err != nil {
 		return nil, err
 	}
-	return in.answer(&q.Settings, sent[0]), nil
+	return in.answer(&q.Settings, &m, sent[0]), nil
 }
 
 // message makes a queue's message of an entry.
@@ -136,9 +136,9 @@ func delay(set *queue.Settings, n *int) (time.Duration, error) {
 	return time.Duration(*n) * time.Second, nil
 }
 
-func (e *outgoing) answer(set *queue.Settings, sent queue.Sent) *sendOutput {
+func (e *outgoing) answer(set *queue.Settings, m *queue.Message, sent queue.Sent) *sendOutput {
 	out := &sendOutput{
-		MessageID: sent.ID.String(), BodyMD5: bodyMD5(*e.Body),
+		MessageID: sent.ID.String(), BodyMD5: bodyMD5(m.Body),
 		AttributesMD5: attributesMD5(e.Attributes), SystemMD5: attributesMD5(e.SystemAttributes),
 	}
 	if set.FIFO {
