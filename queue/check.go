@@ -20,7 +20,8 @@ const (
 	MaxKey = 4096
 	// MaxValue bounds the value of a record.
 	MaxValue = 4 << 20
-	// MaxBatchBytes bounds all that one Batch writes.
+	// MaxBatchBytes bounds the bodies, attributes, values and forwarded changes of
+	// one Batch; keys and names are not counted.
 	MaxBatchBytes = 32 << 20
 )
 

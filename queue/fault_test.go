@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,15 +141,17 @@ func TestPanicOfWriter(t *testing.T) {
 // TestReadOnlyFolder is a folder that cannot be written.
 func TestReadOnlyFolder(t *testing.T) {
 	t.Parallel()
-	ro := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			return &fs.PathError{Op: "open", Path: op.Path, Err: fs.ErrPermission}
-		}
-		return nil
-	}))
-	_, err := queue.Open("store", queue.Options{FS: ro})
-	require.ErrorIs(t, err, fs.ErrPermission)
-	require.ErrorContains(t, err, "store store: the folder is not writable")
+	for _, cause := range []error{fs.ErrPermission, syscall.EROFS} {
+		ro := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				return &fs.PathError{Op: "open", Path: op.Path, Err: cause}
+			}
+			return nil
+		}))
+		_, err := queue.Open("store", queue.Options{FS: ro})
+		require.ErrorIs(t, err, cause)
+		require.ErrorContains(t, err, "store store: the folder is not writable")
+	}
 }
 
 // TestNewerFormat is a store that a later version wrote.

@@ -6,7 +6,9 @@
 // message sends, deletes and retries, record writes and counter additions, all
 // or none, durable before Commit returns.
 //
-// The package imports nothing else of this module and can be used on its own.
+// The package imports nothing else of this module and can be used on its own. On
+// Linux, built with cgo, it has the C library keep one arena for the whole
+// process: what Pebble caches lies there.
 package queue
 
 import (
@@ -220,7 +222,8 @@ type ReceiveOptions struct {
 	// the same handles while their leases hold (SQS ReceiveRequestAttemptId, FIFO).
 	AttemptID string
 	// Skip passes over a whole group without a write (a blocked host, an open
-	// breaker). It is called from the shard's writer and must not block.
+	// breaker). It is called from the shard's writer and must not block; a panic
+	// ends the store as a failed write does.
 	Skip func(group string) bool
 	// PerGroup bounds how many messages of one group are returned; 0 no bound.
 	PerGroup int

@@ -270,6 +270,7 @@ func leases() behaviours {
 			require.Equal(k, first, again)
 			require.Empty(k, k.receive("q", queue.ReceiveOptions{Max: 2, AttemptID: "2"}))
 			k.remove("q", first[0])
+			k.restart()
 			require.Equal(k, first[1:], k.receive("q", o))
 			k.pass(31 * time.Second)
 			require.Equal(k, []string{"b", "c"}, bodies(k.receive("q", o)), "its leases ended: it receives anew")
